@@ -1,0 +1,46 @@
+//! DICOM nouns and pure functions, shared by every other room and by the browser.
+//!
+//! Nothing here opens a file or socket, is async, or reads a clock or randomness: those come in as arguments.
+//! The crate builds natively and for `wasm32-unknown-unknown`.
+//!
+//! | module | what | source |
+//! |---|---|---|
+//! | [`uid`], [`ae_title`] | names that are safe once made | PS3.5 §9.1, §6.2 |
+//! | [`sop_class`], [`transfer_syntax`] | what is stored and how it is encoded | PS3.6 Annex A |
+//! | [`data_set`] | the bounded, iterative scan in front of every other reader | PS3.5 §7 |
+//! | [`part10`] | preamble and File Meta Information | PS3.10 §7.1 |
+//! | [`character_set`], [`person_name`] | text as the sender meant it | PS3.5 §6.1, §6.2.1 |
+//! | [`json`], [`attributes`] | the DICOM JSON model, written and read | PS3.18 Annex F |
+//! | [`instance`], [`frame_layout`] | what the archive indexes of an instance, and where its frames lie | PS3.3 C.7, PS3.5 A.4 |
+//! | [`query`] | matching shared by C-FIND and QIDO-RS | PS3.4 C.2.2.2 |
+//! | [`pixel`] | decode → modality LUT → VOI LUT → presentation | PS3.3 C.7.6.3, C.11 |
+//! | [`geometry`] | index ↔ patient millimetres | PS3.3 C.7.6.2 |
+//! | [`finding`] | findings ↔ Structured Report | PS3.16 TID 1500 |
+//! | [`status`] | the one table from failure to DIMSE and HTTP status | PS3.7 Annex C |
+
+pub mod ae_title;
+pub mod attributes;
+pub mod character_set;
+pub mod data_set;
+pub mod finding;
+pub mod frame_layout;
+pub mod geometry;
+pub mod instance;
+pub mod json;
+pub mod part10;
+pub mod person_name;
+pub mod pixel;
+pub mod query;
+pub mod sop_class;
+pub mod status;
+pub mod transfer_syntax;
+pub mod uid;
+
+pub use ae_title::AeTitle;
+pub use attributes::Attributes;
+pub use data_set::DataSet;
+pub use dicom_core::{Tag, VR};
+pub use dicom_dictionary_std::tags;
+pub use status::Failure;
+pub use transfer_syntax::TransferSyntax;
+pub use uid::Uid;

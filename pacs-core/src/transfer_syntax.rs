@@ -1,0 +1,119 @@
+//! Transfer syntaxes: how a data set and its pixels are encoded (PS3.5 §10, PS3.6 Table A-1).
+
+use crate::uid::Uid;
+use std::fmt;
+
+/// Encoding of the data set outside pixel data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    ImplicitLittle,
+    ExplicitLittle,
+    ExplicitBig,
+    /// Explicit VR little endian inside one raw deflate stream (PS3.5 §A.5).
+    Deflated,
+}
+
+/// Encoding of the frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    Native,
+    Rle,
+    /// Any DCT process: baseline, extended, progressive; 8 or 12 bits.
+    JpegLossy,
+    JpegLossless,
+    JpegLs,
+    Jpeg2000,
+    HtJpeg2000,
+    JpegXl,
+    /// Deflated Image Frame Compression (PS3.5 §A.4.13): one deflate stream a frame.
+    DeflatedFrame,
+    /// MPEG-2, MPEG-4, HEVC: passed on, never decoded here.
+    Video,
+    /// Encapsulated in a way we do not know: kept as received.
+    Unknown,
+}
+
+/// A transfer syntax by UID. Private and future ones can be held too: they read as explicit VR little endian
+/// with encapsulated frames (PS3.5 §A.4).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TransferSyntax(Uid);
+
+pub const IMPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
+pub const EXPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
+pub const DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1.99";
+pub const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+
+impl TransferSyntax {
+    pub fn new(uid: Uid) -> Self {
+        Self(uid)
+    }
+
+    pub fn explicit_little() -> Self {
+        Self(EXPLICIT_VR_LITTLE_ENDIAN.parse().expect("a valid UID"))
+    }
+
+    pub fn implicit_little() -> Self {
+        Self(IMPLICIT_VR_LITTLE_ENDIAN.parse().expect("a valid UID"))
+    }
+
+    pub fn uid(&self) -> &Uid {
+        &self.0
+    }
+
+    pub fn encoding(&self) -> Encoding {
+        match self.0.as_str() {
+            IMPLICIT_VR_LITTLE_ENDIAN => Encoding::ImplicitLittle,
+            DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => Encoding::Deflated,
+            EXPLICIT_VR_BIG_ENDIAN => Encoding::ExplicitBig,
+            _ => Encoding::ExplicitLittle,
+        }
+    }
+
+    pub fn codec(&self) -> Codec {
+        let Some(rest) = self.0.as_str().strip_prefix("1.2.840.10008.1.2") else { return Codec::Unknown };
+        match rest {
+            "" | ".1" | ".1.99" | ".2" => Codec::Native,
+            ".5" => Codec::Rle,
+            ".4.50" | ".4.51" | ".4.52" | ".4.53" | ".4.54" | ".4.55" | ".4.56" => Codec::JpegLossy,
+            ".4.57" | ".4.58" | ".4.65" | ".4.66" | ".4.70" => Codec::JpegLossless,
+            ".4.80" | ".4.81" => Codec::JpegLs,
+            ".4.90" | ".4.91" | ".4.92" | ".4.93" => Codec::Jpeg2000,
+            ".4.201" | ".4.202" | ".4.203" => Codec::HtJpeg2000,
+            ".4.110" | ".4.111" | ".4.112" => Codec::JpegXl,
+            ".8.1" => Codec::DeflatedFrame,
+            _ if rest.starts_with(".4.100") || rest.starts_with(".4.101") => Codec::Video,
+            ".4.102" | ".4.103" | ".4.104" | ".4.105" | ".4.106" | ".4.107" | ".4.108" => Codec::Video,
+            ".4.102.1" | ".4.103.1" | ".4.104.1" | ".4.105.1" | ".4.106.1" => Codec::Video,
+            _ => Codec::Unknown,
+        }
+    }
+
+    /// Whether pixel data is a sequence of fragments (PS3.5 §A.4).
+    pub fn is_encapsulated(&self) -> bool {
+        self.codec() != Codec::Native
+    }
+
+    /// Media type of one frame or fragment stream (PS3.18 Table 8.7.3-1 ff.).
+    pub fn media_type(&self) -> &'static str {
+        match self.codec() {
+            Codec::Native | Codec::DeflatedFrame | Codec::Unknown => "application/octet-stream",
+            Codec::Rle => "image/dicom-rle",
+            Codec::JpegLossy | Codec::JpegLossless => "image/jpeg",
+            Codec::JpegLs => "image/jls",
+            Codec::Jpeg2000 if self.0.as_str().ends_with(['2', '3']) => "image/jpx",
+            Codec::Jpeg2000 => "image/jp2",
+            Codec::HtJpeg2000 => "image/jphc",
+            Codec::JpegXl => "image/jxl",
+            Codec::Video if self.0.as_str().starts_with("1.2.840.10008.1.2.4.100") => "video/mpeg2",
+            Codec::Video if self.0.as_str().starts_with("1.2.840.10008.1.2.4.101") => "video/mpeg2",
+            Codec::Video if self.0.as_str().contains(".4.107") || self.0.as_str().contains(".4.108") => "video/H265",
+            Codec::Video => "video/mp4",
+        }
+    }
+}
+
+impl fmt::Display for TransferSyntax {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
