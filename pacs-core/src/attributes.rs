@@ -59,7 +59,11 @@ impl<'a> Attributes<'a> {
     pub fn person_name(&self, tag: Tag) -> Option<PersonName> {
         let groups = self.values(tag).first()?.as_object()?;
         let group = |name| groups.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Some(PersonName { alphabetic: group("Alphabetic"), ideographic: group("Ideographic"), phonetic: group("Phonetic") })
+        Some(PersonName {
+            alphabetic: group("Alphabetic"),
+            ideographic: group("Ideographic"),
+            phonetic: group("Phonetic"),
+        })
     }
 
     /// The items of a sequence; empty when absent.

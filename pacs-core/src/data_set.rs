@@ -37,7 +37,10 @@ pub enum Value {
     Located,
     Sequence(Vec<DataSet>),
     /// Encapsulated pixel data: the fragments after the Basic Offset Table item.
-    Fragments { basic_offset_table: Vec<u32>, fragments: Vec<Fragment> },
+    Fragments {
+        basic_offset_table: Vec<u32>,
+        fragments: Vec<Fragment>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -64,7 +67,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 64, elements: 1 << 20, kept_value: 256 << 10, kept_total: 64 << 20, fragments: 1 << 20, inflated: 1 << 30 }
+        Self {
+            depth: 64,
+            elements: 1 << 20,
+            kept_value: 256 << 10,
+            kept_total: 64 << 20,
+            fragments: 1 << 20,
+            inflated: 1 << 30,
+        }
     }
 }
 
@@ -90,7 +100,11 @@ pub enum ScanError {
 /// Scans the data set that `reader` holds from its present position to its end.
 ///
 /// Offsets in the result are absolute positions of `reader` (deflated: of the inflated stream, which starts at 0).
-pub fn scan(reader: &mut (impl Read + Seek), transfer_syntax: &TransferSyntax, limits: Limits) -> Result<DataSet, ScanError> {
+pub fn scan(
+    reader: &mut (impl Read + Seek),
+    transfer_syntax: &TransferSyntax,
+    limits: Limits,
+) -> Result<DataSet, ScanError> {
     todo!()
 }
 

@@ -26,6 +26,11 @@ pub fn read_meta(reader: &mut (impl Read + Seek)) -> Result<FileMeta, ScanError>
 }
 
 /// Preamble, prefix and File Meta Information for a data set received without them (C-STORE).
-pub fn write_meta(sop_class: &Uid, sop_instance: &Uid, transfer_syntax: &TransferSyntax, source_ae: Option<&str>) -> Vec<u8> {
+pub fn write_meta(
+    sop_class: &Uid,
+    sop_instance: &Uid,
+    transfer_syntax: &TransferSyntax,
+    source_ae: Option<&str>,
+) -> Vec<u8> {
     todo!()
 }

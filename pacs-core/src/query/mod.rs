@@ -1,5 +1,9 @@
 //! The query model shared by C-FIND and QIDO-RS (PS3.4 C.2.2.2, PS3.18 §8.3.4).
 
+mod attribute;
+
+pub use attribute::{ATTRIBUTES, Attribute, attribute};
+
 use crate::{data_set::DataSet, uid::Uid};
 use dicom_core::{Tag, VR};
 use std::collections::BTreeMap;
@@ -11,22 +15,6 @@ pub enum Level {
     Series,
     Instance,
 }
-
-/// An attribute that the index holds. The SQL column has the keyword in snake_case.
-#[derive(Debug)]
-pub struct Attribute {
-    pub tag: Tag,
-    pub keyword: &'static str,
-    /// Column of the level's table, also the SQL column.
-    pub column: &'static str,
-    pub vr: VR,
-    pub level: Level,
-    /// Computed by the archive (counts, Modalities in Study), never read from a data set.
-    pub derived: bool,
-}
-
-/// Every attribute that can be matched and returned from the index.
-pub static ATTRIBUTES: &[Attribute] = &[];
 
 /// One level's question.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +62,14 @@ pub enum QueryError {
 impl Query {
     /// All rows of a level.
     pub fn new(level: Level) -> Self {
-        Self { level, conditions: BTreeMap::new(), include: Include::Tags(Vec::new()), limit: None, offset: 0, fuzzy: false }
+        Self {
+            level,
+            conditions: BTreeMap::new(),
+            include: Include::Tags(Vec::new()),
+            limit: None,
+            offset: 0,
+            fuzzy: false,
+        }
     }
 
     /// Narrows to one value.
@@ -89,7 +84,12 @@ impl Query {
     }
 
     /// From QIDO-RS parameters, already percent-decoded, in order, and the UIDs of the path (PS3.18 §10.6).
-    pub fn from_parameters(level: Level, study: Option<&Uid>, series: Option<&Uid>, parameters: &[(String, String)]) -> Result<Self, QueryError> {
+    pub fn from_parameters(
+        level: Level,
+        study: Option<&Uid>,
+        series: Option<&Uid>,
+        parameters: &[(String, String)],
+    ) -> Result<Self, QueryError> {
         todo!()
     }
 }
@@ -99,9 +99,4 @@ impl Condition {
     pub fn matches(&self, vr: VR, value: &str) -> bool {
         todo!()
     }
-}
-
-/// The indexed attribute of a tag.
-pub fn attribute(tag: Tag) -> Option<&'static Attribute> {
-    ATTRIBUTES.iter().find(|a| a.tag == tag)
 }
