@@ -1,0 +1,34 @@
+//! Settings of the archive.
+
+use std::path::PathBuf;
+
+/// Where and how the archive keeps its data.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Folder for the SQLite database, objects and the spool.
+    pub data_dir: PathBuf,
+    /// `postgres://…` or `sqlite://…`; unset: SQLite in `data_dir`.
+    pub database_url: Option<String>,
+    /// `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///…`; unset: `data_dir/objects`.
+    pub store_url: Option<String>,
+    /// A series is complete when no instance has come for this many seconds.
+    pub quiet_seconds: u64,
+    /// A series is complete as soon as the association that sent it closes.
+    pub complete_on_release: bool,
+    /// Refuse instances larger than this, in bytes.
+    pub max_instance_bytes: u64,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            data_dir: "yinghai-data".into(),
+            database_url: None,
+            store_url: None,
+            quiet_seconds: 10,
+            complete_on_release: false,
+            max_instance_bytes: 4 << 30,
+        }
+    }
+}
