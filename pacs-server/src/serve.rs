@@ -1,0 +1,164 @@
+//! Opens the archive, starts the rooms, stops them in order.
+
+use crate::config::{Config, Room};
+use anyhow::Context;
+use std::{
+    future::{Future, IntoFuture},
+    net::SocketAddr, time::Duration};
+use storage::{Archive, AuditAction, AuditRecord};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// How often quiet series are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// How long requests under way may take to finish when the program stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs until `shutdown`, or until a room fails.
+pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let archive = Archive::open(&config.storage).await.with_context(|| archive_remedy(&config))?;
+    let password = archive.first_admin().await?;
+    let listeners = Listeners::bind(&config).await?;
+    archive.audit(&application(AuditAction::ApplicationStart)).await?;
+    println!("{}", banner(&config, password.as_deref()));
+
+    let mut rooms = JoinSet::new();
+    start_rooms(&mut rooms, &config, &archive, listeners, &shutdown);
+    let failed = tokio::select! {
+        () = shutdown.cancelled() => None,
+        ended = rooms.join_next() => ended,
+    };
+    shutdown.cancel();
+    // The wires stop first and finish what is in flight; only then does the archive close.
+    while let Some(ended) = rooms.join_next().await {
+        if let Err(error) = ended.context("a room stopped badly").and_then(|r| r) {
+            tracing::error!(error = %format!("{error:#}"), "room failed while stopping");
+        }
+    }
+    archive.audit(&application(AuditAction::ApplicationStop)).await?;
+    archive.close().await;
+    tracing::info!("stopped");
+    failed.map_or(Ok(()), |ended| ended.context("a room stopped badly")?)
+}
+
+#[derive(Default)]
+struct Listeners {
+    dicom: Option<TcpListener>,
+    http: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Every port is taken before any room starts, so that a busy one is an error at once.
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let mut listeners = Self::default();
+        if config.roles.contains(&Room::Dicom) {
+            listeners.dicom = Some(bind(config.dicom_listen, "--dicom-listen").await?);
+        }
+        if config.roles.contains(&Room::Web) {
+            listeners.http = Some(bind(config.http_listen, "--http-listen").await?);
+        }
+        Ok(listeners)
+    }
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    let taken = || format!("cannot listen on {address}: is another pacs running? Choose another address with {flag}");
+    TcpListener::bind(address).await.with_context(taken)
+}
+
+fn start_rooms(
+    rooms: &mut JoinSet<anyhow::Result<()>>,
+    config: &Config,
+    archive: &Archive,
+    listeners: Listeners,
+    shutdown: &CancellationToken,
+) {
+    rooms.spawn(sweep(archive.clone(), shutdown.clone()));
+    if let Some(listener) = listeners.dicom {
+        let node = dicom_node::serve(listener, archive.clone(), config.dicom.clone(), shutdown.clone());
+        start(rooms, "DICOM node", node);
+    }
+    if let Some(listener) = listeners.http {
+        rooms.spawn(web(listener, config.clone(), archive.clone(), shutdown.clone()));
+    }
+    if config.roles.contains(&Room::Ai) {
+        start(rooms, "AI worker", ai_inference::work(archive.clone(), config.ai.clone(), shutdown.clone()));
+    }
+    if config.roles.contains(&Room::Integration) {
+        let relay = integration::relay(archive.clone(), config.integration.clone(), shutdown.clone());
+        start(rooms, "integration relay", relay);
+    }
+}
+
+fn start<E>(
+    rooms: &mut JoinSet<anyhow::Result<()>>,
+    name: &'static str,
+    room: impl Future<Output = Result<(), E>> + Send + 'static,
+) where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    rooms.spawn(async move { room.await.with_context(|| format!("{name} failed")) });
+}
+
+async fn web(listener: TcpListener, config: Config, archive: Archive, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let web = dicomweb::WebConfig { insecure_no_auth: config.insecure_no_auth, ..config.web };
+    let service = dicomweb::router(archive, web).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    // Event streams never end by themselves: what is still open after the grace is cut.
+    let cut = async { shutdown.cancelled().await; tokio::time::sleep(GRACE).await };
+    tokio::select! {
+        served = serving.into_future() => served.context("HTTP failed"),
+        () = cut => Ok(()),
+    }
+}
+
+/// Announces series that have gone quiet: this is what makes the AI look at them.
+async fn sweep(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut clock = tokio::time::interval(SWEEP);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = clock.tick() => {}
+        }
+        if let Err(error) = archive.announce_quiet_series().await {
+            tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "looking for quiet series failed");
+        }
+    }
+}
+
+fn application(action: AuditAction) -> AuditRecord {
+    AuditRecord {
+        at: 0,
+        action,
+        actor: "pacs".to_owned(),
+        origin: "localhost".to_owned(),
+        success: true,
+        study: None,
+        detail: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn banner(config: &Config, password: Option<&str>) -> String {
+    let mut lines = vec![format!("影海 Yinghai {}", env!("CARGO_PKG_VERSION"))];
+    if config.roles.contains(&Room::Web) {
+        lines.push(format!("  viewer   http://{}/", config.http_listen));
+    }
+    if config.roles.contains(&Room::Dicom) {
+        lines.push(format!("  DICOM    {} at {}", config.dicom.ae_title, config.dicom_listen));
+    }
+    lines.push(format!("  data     {}", config.storage.data_dir.display()));
+    match password {
+        Some(password) => lines.push(format!("  sign in  admin / {password}   (shown only now; change it: pacs user passwd admin)")),
+        None if config.insecure_no_auth => lines.push("  sign in  switched off: everybody on this machine is an administrator".to_owned()),
+        None => {}
+    }
+    lines.join("\n")
+}
+
+fn archive_remedy(config: &Config) -> String {
+    format!(
+        "cannot open the archive (data folder {}); `pacs doctor` says which part is at fault",
+        config.storage.data_dir.display()
+    )
+}
