@@ -1,16 +1,73 @@
 //! Specific Character Set: text as the sender meant it (PS3.5 §6.1, PS3.3 C.12.1.1.2).
 
-/// The character repertoires in force, in the order of (0008,0005).
+use encoding_rs::Encoding;
+use std::sync::Arc;
+
+/// The character repertoires in force, in the order of (0008,0005). Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CharacterSet {
-    /// Defined terms as given; empty means the default repertoire, ISO IR 6.
-    terms: Vec<String>,
+    /// Empty means the default repertoire, ISO IR 6.
+    repertoires: Arc<[Repertoire]>,
 }
 
+/// A Defined Term of (0008,0005), with or without code extensions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Repertoire {
+    /// ISO IR 6, and every term that we do not know.
+    Default,
+    /// UTF-8, GB18030 or GBK: the whole value is in it, without code extensions.
+    Whole(&'static Encoding),
+    /// A repertoire that ISO 2022 designates to G0 or G1.
+    Designated(Designation),
+}
+
+/// What G0 or G1 holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Graphic {
+    Ascii,
+    /// JIS X 0201 romaji.
+    Romaji,
+    /// JIS X 0201 katakana.
+    Katakana,
+    Latin1,
+    /// One byte a character; the upper half of `Encoding`.
+    Single(&'static Encoding),
+    /// Two bytes a character; `prefix` makes it EUC: 8F for JIS X 0212.
+    Double {
+        encoding: &'static Encoding,
+        prefix: Option<u8>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Designation {
+    G0(Graphic),
+    G1(Graphic),
+}
+
+const JIS_X_0208: Graphic = Graphic::Double { encoding: encoding_rs::EUC_JP, prefix: None };
+const JIS_X_0212: Graphic = Graphic::Double { encoding: encoding_rs::EUC_JP, prefix: Some(0x8F) };
+const KS_X_1001: Graphic = Graphic::Double { encoding: encoding_rs::EUC_KR, prefix: None };
+const GB_2312: Graphic = Graphic::Double { encoding: encoding_rs::GBK, prefix: None };
+
+const ESC: u8 = 0x1B;
+/// More terms than any sender has use for are not looked at.
+const TERMS: usize = 16;
+
 impl CharacterSet {
-    /// From the values of (0008,0005). Unknown terms are kept and read as the default repertoire.
+    /// From the values of (0008,0005). Unknown terms are read as the default repertoire.
     pub fn from_terms(terms: &[&str]) -> Self {
-        todo!()
+        let repertoires: Vec<_> = terms.iter().take(TERMS).map(|term| Repertoire::of(term)).collect();
+        match repertoires.as_slice() {
+            [] | [Repertoire::Default] => Self::default(),
+            _ => Self { repertoires: repertoires.into() },
+        }
+    }
+
+    /// From the value field of (0008,0005).
+    pub(crate) fn from_value(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        Self::from_terms(&text.split('\\').collect::<Vec<_>>())
     }
 
     /// Decodes one value field (all of its backslash-separated values) of an element.
@@ -18,6 +75,252 @@ impl CharacterSet {
     /// `is_pn`: `^` and `=` reset code extensions too (PS3.5 §6.1.2.5.3). Never fails: what cannot be decoded becomes
     /// U+FFFD. Text with no declared set but bytes above 7F is tried as UTF-8, then as GB18030: old Chinese modalities.
     pub fn decode(&self, bytes: &[u8], is_pn: bool) -> String {
-        todo!()
+        let plain = bytes.iter().all(|b| b.is_ascii() && *b != ESC);
+        // A yen sign or overline of JIS X 0201 needs more than ASCII.
+        if plain && self.initial_g0() == Graphic::Ascii {
+            return String::from_utf8_lossy(bytes).into_owned();
+        }
+        if let Some(encoding) = self.whole() {
+            return encoding.decode_without_bom_handling(bytes).0.into_owned();
+        }
+        if bytes.contains(&ESC) {
+            return Decoder::new(self).decode(bytes, is_pn);
+        }
+        match self.initial_g1() {
+            None => undeclared(bytes),
+            // Declared with code extensions but sent without: what the escape would have designated.
+            Some(Graphic::Double { encoding, .. }) => encoding.decode_without_bom_handling(bytes).0.into_owned(),
+            Some(_) => Decoder::new(self).decode(bytes, is_pn),
+        }
+    }
+
+    fn whole(&self) -> Option<&'static Encoding> {
+        self.repertoires.iter().find_map(|repertoire| match repertoire {
+            Repertoire::Whole(encoding) => Some(*encoding),
+            _ => None,
+        })
+    }
+
+    fn initial_g0(&self) -> Graphic {
+        match self.repertoires.first() {
+            Some(Repertoire::Designated(Designation::G1(Graphic::Katakana))) => Graphic::Romaji,
+            _ => Graphic::Ascii,
+        }
+    }
+
+    /// The first term's G1. Where that has none, senders that omit an escape mean the first one declared.
+    fn initial_g1(&self) -> Option<Graphic> {
+        self.repertoires.iter().find_map(|repertoire| match repertoire {
+            Repertoire::Designated(Designation::G1(graphic)) => Some(*graphic),
+            _ => None,
+        })
+    }
+}
+
+impl Repertoire {
+    /// By Defined Term (PS3.3 Tables C.12-2 to C.12-5), in the spellings found in the field (`ISO IR 100`, `UTF-8`).
+    fn of(term: &str) -> Self {
+        let term = term.trim_matches([' ', '\0']).to_ascii_uppercase();
+        match term.as_str() {
+            "GB18030" => return Self::Whole(encoding_rs::GB18030),
+            "GBK" | "GB2312" => return Self::Whole(encoding_rs::GBK),
+            "UTF-8" | "UTF8" => return Self::Whole(encoding_rs::UTF_8),
+            _ => {}
+        }
+        let number = term.rsplit_once("IR").map(|(_, number)| number.trim_matches([' ', '_', '-']));
+        let Some(designation) = number.and_then(designation) else {
+            return if number == Some("192") { Self::Whole(encoding_rs::UTF_8) } else { Self::Default };
+        };
+        Self::Designated(designation)
+    }
+}
+
+/// By number in the ISO International Register.
+fn designation(number: &str) -> Option<Designation> {
+    use Designation::{G0, G1};
+    use Graphic::Single;
+    Some(match number {
+        "13" => G1(Graphic::Katakana),
+        "14" => G0(Graphic::Romaji),
+        "58" => G1(GB_2312),
+        "87" => G0(JIS_X_0208),
+        "100" => G1(Graphic::Latin1),
+        "101" => G1(Single(encoding_rs::ISO_8859_2)),
+        "109" => G1(Single(encoding_rs::ISO_8859_3)),
+        "110" => G1(Single(encoding_rs::ISO_8859_4)),
+        "126" => G1(Single(encoding_rs::ISO_8859_7)),
+        "127" => G1(Single(encoding_rs::ISO_8859_6)),
+        "138" => G1(Single(encoding_rs::ISO_8859_8)),
+        "144" => G1(Single(encoding_rs::ISO_8859_5)),
+        // These two are the ISO sets with the control range filled.
+        "148" => G1(Single(encoding_rs::WINDOWS_1254)),
+        "166" => G1(Single(encoding_rs::WINDOWS_874)),
+        "149" => G1(KS_X_1001),
+        "159" => G0(JIS_X_0212),
+        "203" => G1(Single(encoding_rs::ISO_8859_15)),
+        _ => return None,
+    })
+}
+
+/// The designation of an escape sequence, given what follows ESC, and its length without ESC (PS3.3 Table C.12-3, -4).
+fn escape(rest: &[u8]) -> Option<(Designation, usize)> {
+    use Designation::{G0, G1};
+    Some(match rest {
+        [b'(', b'B', ..] => (G0(Graphic::Ascii), 2),
+        [b'(', b'J', ..] => (G0(Graphic::Romaji), 2),
+        [b')', b'I', ..] => (G1(Graphic::Katakana), 2),
+        [b'$', b'B' | b'@', ..] => (G0(JIS_X_0208), 2),
+        [b'$', b'(', b'D', ..] => (G0(JIS_X_0212), 3),
+        [b'$', b')', b'A', ..] => (G1(GB_2312), 3),
+        [b'$', b')', b'C', ..] => (G1(KS_X_1001), 3),
+        [b'-', last, ..] => (designation(latin(*last)?)?, 2),
+        _ => return None,
+    })
+}
+
+/// Final bytes of the 96-character sets.
+fn latin(last: u8) -> Option<&'static str> {
+    Some(match last {
+        b'A' => "100",
+        b'B' => "101",
+        b'C' => "109",
+        b'D' => "110",
+        b'F' => "126",
+        b'G' => "127",
+        b'H' => "138",
+        b'L' => "144",
+        b'M' => "148",
+        b'T' => "166",
+        b'b' => "203",
+        _ => return None,
+    })
+}
+
+fn undeclared(bytes: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.to_owned();
+    }
+    match encoding_rs::GB18030.decode_without_bom_handling_and_without_replacement(bytes) {
+        Some(text) => text.into_owned(),
+        None => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
+/// The ISO 2022 state while a value is read.
+struct Decoder<'a> {
+    declared: &'a CharacterSet,
+    g0: Graphic,
+    g1: Option<Graphic>,
+    text: String,
+    /// Bytes of one encoding not yet decoded: decoding runs is cheaper than characters.
+    run: Vec<u8>,
+    encoding: &'static Encoding,
+}
+
+impl<'a> Decoder<'a> {
+    fn new(declared: &'a CharacterSet) -> Self {
+        let (text, run, encoding) = (String::new(), Vec::new(), encoding_rs::UTF_8);
+        Self { declared, g0: declared.initial_g0(), g1: declared.initial_g1(), text, run, encoding }
+    }
+
+    fn decode(mut self, bytes: &[u8], is_pn: bool) -> String {
+        let mut rest = bytes;
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = match byte {
+                ESC => match escape(after) {
+                    Some((designation, len)) => {
+                        self.designate(designation);
+                        after.get(len..).unwrap_or_default()
+                    }
+                    None => self.plain(byte, after),
+                },
+                0x00..0x20 | 0x7F => self.plain(byte, after),
+                0x20..0x7F => self.left(byte, after, is_pn),
+                0x80.. => self.right(byte, after),
+            };
+        }
+        self.flush();
+        self.text
+    }
+
+    fn designate(&mut self, designation: Designation) {
+        match designation {
+            Designation::G0(graphic) => self.g0 = graphic,
+            Designation::G1(graphic) => self.g1 = Some(graphic),
+        }
+    }
+
+    /// A character of the first value's repertoire, with the resets that delimiters bring (PS3.5 §6.1.2.5.3).
+    fn plain<'b>(&mut self, byte: u8, after: &'b [u8]) -> &'b [u8] {
+        if matches!(byte, b'\t' | b'\n' | 0x0C | b'\r') {
+            self.reset();
+        }
+        self.push(encoding_rs::UTF_8, &[byte]);
+        after
+    }
+
+    fn reset(&mut self) {
+        self.g0 = self.declared.initial_g0();
+        self.g1 = self.declared.initial_g1();
+    }
+
+    /// A byte of the G0 code area.
+    fn left<'b>(&mut self, byte: u8, after: &'b [u8], is_pn: bool) -> &'b [u8] {
+        match (self.g0, after.split_first()) {
+            (Graphic::Double { encoding, prefix }, Some((&second, after))) if (0x21..0x7F).contains(&second) => {
+                self.double(encoding, prefix, byte, second);
+                after
+            }
+            _ if byte == b'\\' || is_pn && matches!(byte, b'^' | b'=') => {
+                self.reset();
+                self.plain(byte, after)
+            }
+            (Graphic::Romaji, _) if byte == 0x7E => {
+                self.push(encoding_rs::UTF_8, "\u{203E}".as_bytes());
+                after
+            }
+            _ => self.plain(byte, after),
+        }
+    }
+
+    /// A byte of the G1 code area.
+    fn right<'b>(&mut self, byte: u8, after: &'b [u8]) -> &'b [u8] {
+        match (self.g1, after.split_first()) {
+            (Some(Graphic::Double { encoding, prefix }), Some((&second, after))) if second >= 0x80 => {
+                self.double(encoding, prefix, byte, second);
+                return after;
+            }
+            (Some(Graphic::Single(encoding)), _) => self.push(encoding, &[byte]),
+            (Some(Graphic::Latin1), _) => self.push_char(char::from(byte)),
+            (Some(Graphic::Katakana), _) => match byte {
+                0xA1..=0xDF => self.push_char(char::from_u32(0xFF61 + u32::from(byte - 0xA1)).unwrap_or('\u{FFFD}')),
+                _ => self.push_char('\u{FFFD}'),
+            },
+            _ => self.push_char('\u{FFFD}'),
+        }
+        after
+    }
+
+    /// A character of two bytes, as EUC: both with the high bit.
+    fn double(&mut self, encoding: &'static Encoding, prefix: Option<u8>, first: u8, second: u8) {
+        let pair = [prefix.unwrap_or_default(), first | 0x80, second | 0x80];
+        self.push(encoding, if prefix.is_some() { &pair } else { &pair[1..] });
+    }
+
+    fn push_char(&mut self, character: char) {
+        self.push(encoding_rs::UTF_8, character.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+
+    fn push(&mut self, encoding: &'static Encoding, bytes: &[u8]) {
+        if encoding != self.encoding {
+            self.flush();
+            self.encoding = encoding;
+        }
+        self.run.extend_from_slice(bytes);
+    }
+
+    fn flush(&mut self) {
+        self.text.push_str(&self.encoding.decode_without_bom_handling(&self.run).0);
+        self.run.clear();
     }
 }

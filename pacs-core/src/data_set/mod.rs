@@ -4,9 +4,14 @@
 //! that memory does not grow with pixel data. Nesting, element count and kept bytes are limited; a declared
 //! length is never allocated before the bytes are known to be there.
 
-use crate::transfer_syntax::TransferSyntax;
+pub(crate) mod header;
+mod scan;
+pub(crate) mod source;
+mod values;
+
+pub use scan::{inflate, scan};
+
 use dicom_core::{Tag, VR};
-use std::io::{Read, Seek};
 
 /// One scanned data set, or one item of a sequence. Elements are in file order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -95,51 +100,4 @@ pub enum ScanError {
     Inflate,
     #[error("reading failed")]
     Io(#[from] std::io::Error),
-}
-
-/// Scans the data set that `reader` holds from its present position to its end.
-///
-/// Offsets in the result are absolute positions of `reader` (deflated: of the inflated stream, which starts at 0).
-pub fn scan(
-    reader: &mut (impl Read + Seek),
-    transfer_syntax: &TransferSyntax,
-    limits: Limits,
-) -> Result<DataSet, ScanError> {
-    todo!()
-}
-
-/// Inflates a deflated data set (PS3.5 §A.5), refusing to make more than `limit` bytes.
-pub fn inflate(deflated: impl Read, limit: u64) -> Result<Vec<u8>, ScanError> {
-    todo!()
-}
-
-impl DataSet {
-    pub fn get(&self, tag: Tag) -> Option<&Element> {
-        self.elements.iter().find(|e| e.tag == tag)
-    }
-
-    /// First value of a string element, decoded by the character set in force and trimmed of padding.
-    pub fn text(&self, tag: Tag) -> Option<String> {
-        todo!()
-    }
-
-    /// All values of a string element.
-    pub fn texts(&self, tag: Tag) -> Vec<String> {
-        todo!()
-    }
-
-    /// First value as integer (US, SS, UL, SL, UV, SV, IS, AT-free).
-    pub fn integer(&self, tag: Tag) -> Option<i64> {
-        todo!()
-    }
-
-    /// All numeric values (binary and text VRs).
-    pub fn numbers(&self, tag: Tag) -> Vec<f64> {
-        todo!()
-    }
-
-    /// Items of a sequence; empty when absent.
-    pub fn items(&self, tag: Tag) -> &[DataSet] {
-        todo!()
-    }
 }
