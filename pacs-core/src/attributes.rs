@@ -51,6 +51,11 @@ impl<'a> Attributes<'a> {
         self.values(tag).iter().filter_map(number).collect()
     }
 
+    /// All values by position; `None` for one that is no number.
+    pub fn numbers_and_gaps(&self, tag: Tag) -> Vec<Option<f64>> {
+        self.values(tag).iter().map(number).collect()
+    }
+
     pub fn integer(&self, tag: Tag) -> Option<i64> {
         let number = self.number(tag)?;
         (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
@@ -74,6 +79,11 @@ impl<'a> Attributes<'a> {
     /// First item of a sequence.
     pub fn item(&self, tag: Tag) -> Option<Attributes<'a>> {
         self.items(tag).next()
+    }
+
+    /// Item `index` (from 0) of a sequence; an item that is no data set counts, so later ones keep their place.
+    pub fn item_at(&self, tag: Tag, index: usize) -> Option<Attributes<'a>> {
+        self.values(tag).get(index).and_then(Attributes::of)
     }
 
     /// Base64 text of an `InlineBinary` value.

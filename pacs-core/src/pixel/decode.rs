@@ -1,7 +1,8 @@
 //! Encoded frame → samples.
 
-use super::{ImagePixel, PixelError};
-use crate::transfer_syntax::TransferSyntax;
+use super::samples::{each, num};
+use super::{ImagePixel, ModalityLut, PixelError, Samples, codec, native};
+use crate::transfer_syntax::{Codec, Encoding, TransferSyntax};
 
 /// One decoded frame: stored values, row by row from the top, samples interleaved, colour as RGB.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,29 +14,10 @@ pub struct Frame {
     pub samples: Samples,
 }
 
-/// Stored values in the narrowest container; 1-bit data is one byte a pixel.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Samples {
-    U8(Vec<u8>),
-    I8(Vec<i8>),
-    U16(Vec<u16>),
-    I16(Vec<i16>),
-    U32(Vec<u32>),
-    I32(Vec<i32>),
-    F32(Vec<f32>),
-    F64(Vec<f64>),
-}
-
-impl Samples {
-    pub fn len(&self) -> usize {
-        todo!()
-    }
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-    /// Little endian bytes, the container size being Bits Allocated: a frame of Explicit VR Little Endian pixel data.
-    pub fn to_le_bytes(&self) -> Vec<u8> {
-        todo!()
+impl Frame {
+    /// Rescaled values in the units of Rescale Type (CT: Hounsfield), in the order of the samples.
+    pub fn to_f32(&self, lut: &ModalityLut) -> Vec<f32> {
+        each!(&self.samples, values => values.iter().map(|&v| lut.apply(num(v)) as f32).collect())
     }
 }
 
@@ -43,6 +25,41 @@ impl Samples {
 /// that start inside a byte, `bit_offset` (0..8) says where.
 ///
 /// YBR is converted to RGB; palette indices stay indices. Values are masked and sign-extended by Bits Stored/High Bit.
-pub fn decode(transfer_syntax: &TransferSyntax, image: &ImagePixel, encoded: &[u8], bit_offset: u8) -> Result<Frame, PixelError> {
-    todo!()
+pub fn decode(
+    transfer_syntax: &TransferSyntax,
+    image: &ImagePixel,
+    encoded: &[u8],
+    bit_offset: u8,
+) -> Result<Frame, PixelError> {
+    let samples = match transfer_syntax.codec() {
+        Codec::Native => {
+            let big_endian = transfer_syntax.encoding() == Encoding::ExplicitBig;
+            native::unpack(image, encoded, native::Layout { planar: image.planar, big_endian, bit_offset })?
+        }
+        Codec::Rle => native::unpack(image, &codec::rle::decode(image, encoded)?, native::Layout::INTERLEAVED)?,
+        Codec::DeflatedFrame => {
+            let layout = native::Layout { planar: image.planar, ..native::Layout::INTERLEAVED };
+            native::unpack(image, &codec::deflate::decode(image, encoded)?, layout)?
+        }
+        Codec::JpegLossy | Codec::JpegLossless => codec::jpeg::decode(image, encoded)?.into_samples(image)?,
+        Codec::JpegLs => codec::jpeg_ls::decode(image, encoded)?.into_samples(image)?,
+        Codec::Jpeg2000 => codec::jpeg2000::decode(image, encoded)?.into_samples(image)?,
+        Codec::HtJpeg2000 => codec::htjpeg2000::decode(image, encoded)?.into_samples(image)?,
+        Codec::JpegXl => codec::jpeg_xl::decode(image, encoded)?.into_samples(image)?,
+        Codec::Video | Codec::Unknown => return Err(PixelError::Unsupported(transfer_syntax.to_string())),
+    };
+    Ok(Frame { rows: image.rows, columns: image.columns, samples_per_pixel: image.samples_per_pixel, samples })
+}
+
+/// As [`decode`]; a panic of a foreign decoder is an error. The browser has no unwinding: there a worker dies instead.
+#[cfg(not(target_family = "wasm"))]
+pub fn decode_caught(
+    transfer_syntax: &TransferSyntax,
+    image: &ImagePixel,
+    encoded: &[u8],
+    bit_offset: u8,
+) -> Result<Frame, PixelError> {
+    // Nothing outlives the call but its result, so no broken state can be seen afterwards.
+    let decoded = std::panic::AssertUnwindSafe(|| decode(transfer_syntax, image, encoded, bit_offset));
+    std::panic::catch_unwind(decoded).unwrap_or_else(|_| Err(PixelError::codec("the decoder panicked")))
 }
