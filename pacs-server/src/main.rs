@@ -1,1 +1,137 @@
-fn main() {}
+//! Arguments → configuration → run → exit code.
+
+use clap::{Parser, Subcommand};
+use pacs_server::{
+    commands::{accounts, demo, doctor, echo, export, import, jobs, peers},
+    config::{self, Effective, Settings},
+    serve, telemetry,
+};
+use std::process::ExitCode;
+use tokio_util::sync::CancellationToken;
+
+const EXAMPLES: &str = "Examples:
+  pacs serve                                  run with defaults: viewer on 127.0.0.1:8042, DICOM on 127.0.0.1:11112
+  pacs demo                                   push a synthetic chest CT to the running server and wait for the AI
+  pacs import scans/ disk.zip DICOMDIR        take files in without the network
+  pacs token create --user admin --name ci    a token for Authorization: Bearer
+  storescu -aec YINGHAI 127.0.0.1 11112 +sd +r scans/     push with dcmtk";
+
+/// Yinghai (影海): a PACS that reads lungs. Receives over DICOM, shows in the browser, reports to the EMR.
+#[derive(Parser)]
+#[command(name = "pacs", version, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve {
+        /// Print the effective configuration, each key with its origin, and stop
+        #[arg(long)]
+        print_config: bool,
+    },
+    /// Push a synthetic chest CT with planted nodules to the running server and wait for the AI result
+    Demo(demo::Arguments),
+    /// Take in files, folders, ZIP archives and DICOMDIRs
+    Import(import::Arguments),
+    /// Write instances out as Part 10 files
+    Export(export::Arguments),
+    /// Check configuration, database, object store, ports and AI model, and say the remedy
+    Doctor,
+    /// C-ECHO a peer, or the running server
+    Echo(echo::Arguments),
+    /// Users
+    #[command(subcommand)]
+    User(accounts::UserCommand),
+    /// API tokens
+    #[command(subcommand)]
+    Token(accounts::TokenCommand),
+    /// Application entities that may call us
+    #[command(subcommand)]
+    Ae(peers::PeerCommand),
+    /// AI and delivery jobs; dead letters
+    #[command(subcommand)]
+    Jobs(jobs::JobCommand),
+    /// Configuration reference
+    #[command(subcommand, hide = true)]
+    Config(ConfigCommand),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print docs/configuration.md
+    Reference,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("pacs: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if let Command::Config(ConfigCommand::Reference) = arguments.command {
+        print!("{}", config::reference());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let environment: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with("PACS_")).collect();
+    let effective = Effective::load(&arguments.settings, &environment)?;
+    if let Command::Serve { print_config: true } = arguments.command {
+        print!("{}", effective.print());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(dispatch(arguments.command, effective.config));
+    // A decode or inference under way must not hold the exit up.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<ExitCode> {
+    let done = match command {
+        Command::Serve { .. } => {
+            telemetry::start(&config)?;
+            let shutdown = CancellationToken::new();
+            tokio::spawn(cancel_on_signal(shutdown.clone()));
+            serve::serve(config, shutdown).await
+        }
+        Command::Demo(arguments) => demo::run(&config, arguments).await,
+        Command::Import(arguments) => return import::run(&config, arguments).await,
+        Command::Export(arguments) => export::run(&config, arguments).await,
+        Command::Doctor => return doctor::run(&config).await,
+        Command::Echo(arguments) => echo::run(&config, arguments).await,
+        Command::User(command) => accounts::run_user(&config, command).await,
+        Command::Token(command) => accounts::run_token(&config, command).await,
+        Command::Ae(command) => peers::run(&config, command).await,
+        Command::Jobs(command) => jobs::run(&config, command).await,
+        Command::Config(_) => Ok(()),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// The first SIGINT or SIGTERM stops in order; the second ends the process.
+async fn cancel_on_signal(shutdown: CancellationToken) {
+    wait_for_signal().await;
+    tracing::info!("stopping: finishing what is under way; signal again to end at once");
+    shutdown.cancel();
+    wait_for_signal().await;
+    std::process::exit(130);
+}
+
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,27 @@
+//! One file per subcommand.
+
+use crate::config::Config;
+use anyhow::Context;
+use storage::{Archive, AuditAction, AuditRecord};
+
+pub mod accounts;
+pub mod demo;
+pub mod doctor;
+pub mod echo;
+pub mod export;
+pub mod import;
+pub mod jobs;
+pub mod peers;
+
+/// The archive that the configuration names, beside a running server if there is one.
+async fn open(config: &Config) -> anyhow::Result<Archive> {
+    let place = || format!("cannot open the archive in {}; try `pacs doctor`", config.storage.data_dir.display());
+    Archive::open(&config.storage).await.with_context(place)
+}
+
+/// A change made from the command line, for the audit trail.
+async fn audit(archive: &Archive, action: AuditAction, detail: String) -> anyhow::Result<()> {
+    let actor = std::env::var("USER").unwrap_or_else(|_| "command line".to_owned());
+    let record = AuditRecord { at: 0, action, actor, origin: "localhost".to_owned(), success: true, study: None, detail };
+    Ok(archive.audit(&record).await?)
+}

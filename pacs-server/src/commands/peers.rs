@@ -1,0 +1,67 @@
+//! `pacs ae …`.
+
+use crate::config::Config;
+use clap::Subcommand;
+use pacs_core::AeTitle;
+use storage::{AuditAction, Peer};
+
+#[derive(Debug, Subcommand)]
+pub enum PeerCommand {
+    /// Let an application entity in, or change it
+    ///
+    /// Example: pacs ae add CT1 --host 10.0.0.7 --port 104 --store
+    Add {
+        ae_title: AeTitle,
+        /// Only calls from this host are taken, and it is called there
+        #[arg(long)]
+        host: Option<String>,
+        #[arg(long)]
+        port: Option<u16>,
+        /// May send instances (C-STORE)
+        #[arg(long)]
+        store: bool,
+        /// May search (C-FIND)
+        #[arg(long)]
+        find: bool,
+    },
+    /// Shut an application entity out
+    Remove { ae_title: AeTitle },
+    /// List application entities
+    List,
+}
+
+pub async fn run(config: &Config, command: PeerCommand) -> anyhow::Result<()> {
+    let archive = super::open(config).await?;
+    match command {
+        PeerCommand::Add { ae_title, host, port, store, find } => {
+            let peer = Peer { ae_title, host, port, may_store: store, may_find: find };
+            archive.put_peer(&peer).await?;
+            super::audit(&archive, AuditAction::Configuration, format!("AE {} set", peer.ae_title)).await?;
+            println!("{}", line(&peer));
+            if !(store || find) {
+                println!("it may only C-ECHO; add --store or --find to allow more");
+            }
+        }
+        PeerCommand::Remove { ae_title } => {
+            archive.remove_peer(&ae_title).await?;
+            super::audit(&archive, AuditAction::Configuration, format!("AE {ae_title} removed")).await?;
+            println!("AE {ae_title} removed");
+        }
+        PeerCommand::List => {
+            let peers = archive.peers().await?;
+            peers.iter().for_each(|peer| println!("{}", line(peer)));
+            if peers.is_empty() {
+                println!("no application entity is configured; on loopback anyone may store, find and echo");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn line(peer: &Peer) -> String {
+    let host = peer.host.as_deref().unwrap_or("any host");
+    let port = peer.port.map(|p| format!(":{p}")).unwrap_or_default();
+    let may = [("store", peer.may_store), ("find", peer.may_find), ("echo", true)];
+    let may: Vec<_> = may.into_iter().filter(|(_, yes)| *yes).map(|(what, _)| what).collect();
+    format!("{:16} {host}{port}  may {}", peer.ae_title.as_str(), may.join(", "))
+}
