@@ -1,0 +1,96 @@
+//! The command line as a newcomer meets it.
+
+use scenarios::{Server, output, pacs, run, shared, text_of};
+use std::{fs, path::Path, process::Command};
+
+fn in_folder(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(pacs());
+    command.args(arguments).current_dir(folder);
+    command
+}
+
+#[test]
+fn help_shows_examples() {
+    let text = run(Command::new(pacs()).arg("--help"));
+    assert!(text.contains("Examples:") && text.contains("storescu"), "{text}");
+}
+
+#[test]
+fn print_config_says_where_each_value_is_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("pacs.toml"), "[storage]\nquiet_seconds = 3\n").expect("written");
+    let mut command = in_folder(folder.path(), &["serve", "--print-config", "--ae-title", "NODE"]);
+    let text = run(command.env("PACS_HTTP_LISTEN", "127.0.0.1:9000"));
+    assert!(text.contains("storage.quiet_seconds = 3  # file pacs.toml"), "{text}");
+    assert!(text.contains("dicom.ae_title = \"NODE\"  # flag --ae-title"), "{text}");
+    assert!(text.contains("http_listen = \"127.0.0.1:9000\"  # env PACS_HTTP_LISTEN"), "{text}");
+    assert!(text.contains("dicom_listen = \"127.0.0.1:11112\"  # default"), "{text}");
+}
+
+#[test]
+fn sign_in_cannot_be_switched_off_in_the_open() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = output(&mut in_folder(folder.path(), &["serve", "--insecure-no-auth", "--dicom-listen", "0.0.0.0:11112"]));
+    assert!(!refused.status.success());
+    assert!(text_of(&refused).contains("loopback"), "{}", text_of(&refused));
+}
+
+#[test]
+fn import_tells_what_it_took_and_what_not() {
+    let Some(slices) = shared("data/conformance/series/gantry-tilt-philips") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let inbox = folder.path().join("inbox");
+    fs::create_dir(&inbox).expect("made");
+    for slice in fs::read_dir(&slices).expect("listed").filter_map(Result::ok).filter(|e| e.path().extension().is_some_and(|x| x == "dcm")) {
+        fs::copy(slice.path(), inbox.join(slice.file_name())).expect("copied");
+    }
+    let count = fs::read_dir(&inbox).expect("listed").count();
+    fs::write(inbox.join("readme.txt"), "not DICOM").expect("written");
+    let first = run(&mut in_folder(folder.path(), &["import", "inbox"]));
+    assert!(first.contains(&format!("stored     {count}")), "{first}");
+    assert!(first.contains("skipped    1 files that are not DICOM"), "{first}");
+
+    run(Command::new("zip").args(["-qr", "inbox.zip", "inbox"]).current_dir(folder.path()));
+    let second = run(&mut in_folder(folder.path(), &["import", "inbox.zip"]));
+    assert!(second.contains(&format!("duplicate  {count}")), "{second}");
+
+    fs::write(folder.path().join("broken.dcm"), [0u8; 300]).expect("written");
+    let third = output(&mut in_folder(folder.path(), &["import", "broken.dcm", "inbox"]));
+    assert_eq!(third.status.code(), Some(1), "{}", text_of(&third));
+    assert!(text_of(&third).contains("rejected   1"), "{}", text_of(&third));
+
+    let export = run(&mut in_folder(folder.path(), &["export", "out", "--all"]));
+    assert!(export.contains(&format!("{count} instances")), "{export}");
+}
+
+#[test]
+fn a_dicomdir_stands_for_the_files_it_lists() {
+    let Some(dicomdir) = shared("data/dicomdir/pcir/DICOMDIR") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = run(&mut in_folder(folder.path(), &["import", dicomdir.to_str().expect("UTF-8")]));
+    assert!(text.contains("stored     31"), "{text}");
+}
+
+#[test]
+fn doctor_names_what_is_wrong() {
+    let server = Server::start(&[]);
+    let healthy = server.pacs(&["doctor"]);
+    assert!(healthy.contains("model") && !healthy.contains("FAIL"), "{healthy}");
+    let sick = output(&mut server.command(&["doctor", "--database-url", "postgres://nobody@127.0.0.1:1/none"]));
+    assert!(!sick.status.success() && text_of(&sick).contains("FAIL"), "{}", text_of(&sick));
+}
+
+#[test]
+fn users_and_tokens_open_and_close_the_door() {
+    let server = Server::start(&[]);
+    let status = |token: &str| {
+        let request = scenarios::client().get(server.url("/dicom-web/studies")).bearer_auth(token);
+        request.send().expect("an answer").status().as_u16()
+    };
+    assert_eq!(status("nonsense"), 401);
+    server.pacs(&["user", "add", "li", "--role", "viewer", "--generate"]);
+    let token = server.pacs(&["token", "create", "--user", "li", "--name", "t"]).trim().to_owned();
+    assert_eq!(status(&token), 200);
+    server.pacs(&["user", "remove", "li"]);
+    scenarios::wait_for("the token to end", std::time::Duration::from_secs(60), || (status(&token) == 401).then_some(()));
+}

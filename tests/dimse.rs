@@ -1,0 +1,81 @@
+//! Peers that speak DIMSE well, badly, and with intent.
+
+use scenarios::{Server, output, peer, program, python, run, shared, text_of};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::Command,
+    time::Duration,
+};
+
+#[test]
+fn dcmtk_echoes_stores_and_finds() {
+    let (Some(echoscu), Some(findscu)) = (program("echoscu"), program("findscu")) else { return };
+    let Some(series) = shared("data/conformance/series/variable-spacing-ge") else { return };
+    let server = Server::start(&["--set", "ai.enabled=false"]);
+    let port = server.dicom.to_string();
+    run(Command::new(echoscu).args(["-v", "-aec", "YINGHAI", "127.0.0.1", &port]));
+    let Some(mut storescu) = server.storescu() else { return };
+    run(storescu.args(["+sd", "-xs"]).arg(&series).args(["+sp", "*.dcm"]));
+    for (level, keys) in [
+        ("STUDY", &["StudyInstanceUID", "PatientName", "ModalitiesInStudy=CT", "NumberOfStudyRelatedInstances"][..]),
+        ("SERIES", &["StudyInstanceUID", "SeriesInstanceUID", "Modality=CT"]),
+        ("IMAGE", &["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "InstanceNumber=1"]),
+    ] {
+        let mut find = Command::new(&findscu);
+        find.args(["-v", "-S", "-aec", "YINGHAI", "127.0.0.1", &port, "-k", &format!("QueryRetrieveLevel={level}")]);
+        keys.iter().for_each(|key| drop(find.args(["-k", key])));
+        let found = run(&mut find);
+        assert!(found.contains("Find Response: 1"), "{level}: {found}");
+    }
+}
+
+#[test]
+fn a_wrong_called_title_is_rejected() {
+    let Some(echoscu) = program("echoscu") else { return };
+    let server = Server::start(&[]);
+    let refused = output(Command::new(echoscu).args(["-v", "-aec", "SOMEONE", "127.0.0.1", &server.dicom.to_string()]));
+    assert!(!refused.status.success());
+    assert!(text_of(&refused).contains("Called AE Title Not Recognized"), "{}", text_of(&refused));
+}
+
+#[test]
+fn pynetdicom_finds_its_way() {
+    let Some(python) = python() else { return };
+    let Some(series) = shared("data/conformance/series/gantry-tilt-philips") else { return };
+    let server = Server::start(&["--set", "ai.enabled=false"]);
+    let text = run(Command::new(python).arg(peer("dimse.py")).arg(server.dicom.to_string()).arg(series));
+    assert!(text.contains("all is well"), "{text}");
+}
+
+/// Sends bytes, reads what comes back until the peer closes or a second passes.
+fn send(server: &Server, bytes: &[u8]) -> Vec<u8> {
+    let mut socket = TcpStream::connect(("127.0.0.1", server.dicom)).expect("connected");
+    socket.set_read_timeout(Some(Duration::from_secs(2))).expect("set");
+    // The server may close while we still write: that is an answer too.
+    let _ = socket.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = socket.read_to_end(&mut answer);
+    answer
+}
+
+#[test]
+fn hostile_bytes_get_an_abort_and_the_server_lives() {
+    let Some(echoscu) = program("echoscu") else { return };
+    let server = Server::start(&[]);
+    let mut huge = vec![1, 0];
+    huge.extend(u32::MAX.to_be_bytes());
+    for bytes in [
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        vec![0xFF; 4096],
+        huge,
+        vec![1, 0, 0, 0, 0, 4, 0, 1, 0, 0],
+        vec![4, 0, 0, 0, 0, 6, 0, 0, 0, 2, 1, 3],
+        Vec::new(),
+    ] {
+        let answer = send(&server, &bytes);
+        // A-ABORT or A-ASSOCIATE-RJ, or silence until ARTIM for what is not yet a whole PDU.
+        assert!(answer.is_empty() || matches!(answer[0], 7 | 3), "{bytes:02x?} got {answer:02x?}");
+        run(Command::new(&echoscu).args(["-aec", "YINGHAI", "127.0.0.1", &server.dicom.to_string()]));
+    }
+}
