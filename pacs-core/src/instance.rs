@@ -1,10 +1,16 @@
 //! What the archive indexes of an instance.
 
+use crate::query::{ATTRIBUTES, Attribute};
 use crate::{data_set::DataSet, frame_layout::FrameLayout, transfer_syntax::TransferSyntax, uid::Uid};
 use dicom_core::Tag;
+use dicom_dictionary_std::tags;
 use std::collections::BTreeMap;
 
-/// The facts of one instance: its identity (PS3.3 C.7, C.12.1), the values of [`crate::query::ATTRIBUTES`] that it holds, and its frames.
+/// Bytes of one indexed value; what is longer is no name, identifier or description and is cut.
+const INDEXED: usize = 4096;
+
+/// The facts of one instance: its identity (PS3.3 C.7, C.12.1), the values of [`crate::query::ATTRIBUTES`] that it
+/// holds, and its frames.
 #[derive(Debug, Clone)]
 pub struct Instance {
     pub study: Uid,
@@ -29,6 +35,32 @@ pub enum InstanceError {
 impl Instance {
     /// Study, Series and SOP Instance UID and SOP Class UID must be there and be UIDs; nothing else is demanded.
     pub fn of(data_set: &DataSet, transfer_syntax: TransferSyntax) -> Result<Self, InstanceError> {
-        todo!()
+        let values = ATTRIBUTES.iter().filter(|a| !a.derived).filter_map(|a| Some((a.tag, indexed(data_set, a)?)));
+        Ok(Self {
+            study: uid(data_set, tags::STUDY_INSTANCE_UID, "StudyInstanceUID")?,
+            series: uid(data_set, tags::SERIES_INSTANCE_UID, "SeriesInstanceUID")?,
+            sop_instance: uid(data_set, tags::SOP_INSTANCE_UID, "SOPInstanceUID")?,
+            sop_class: uid(data_set, tags::SOP_CLASS_UID, "SOPClassUID")?,
+            transfer_syntax,
+            values: values.collect(),
+            frames: FrameLayout::of(data_set),
+        })
     }
+}
+
+fn uid(data_set: &DataSet, tag: Tag, keyword: &'static str) -> Result<Uid, InstanceError> {
+    let text = data_set.text(tag).ok_or(InstanceError::Missing(keyword))?;
+    text.parse().map_err(|reason| InstanceError::InvalidUid { keyword, reason })
+}
+
+fn indexed(data_set: &DataSet, attribute: &Attribute) -> Option<String> {
+    let holder = match attribute.within {
+        Some(sequence) => data_set.items(sequence).first()?,
+        None => data_set,
+    };
+    let mut text = holder.texts(attribute.tag).join("\\");
+    // No database text holds NUL.
+    text.retain(|c| c != '\0');
+    text.truncate(text.floor_char_boundary(INDEXED));
+    (!text.is_empty()).then_some(text)
 }

@@ -7,7 +7,7 @@
 pub(crate) mod header;
 mod scan;
 pub(crate) mod source;
-mod values;
+pub(crate) mod values;
 
 pub use scan::{inflate, scan};
 
@@ -57,7 +57,7 @@ pub struct Fragment {
 /// Limits of the scan. The defaults fit every instance of the public test corpora with room to spare.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Sequence nesting.
+    /// Sequence nesting. Each level is three of JSON, whose readers stop at 128.
     pub depth: usize,
     /// Elements over all levels.
     pub elements: usize,
@@ -73,7 +73,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            depth: 64,
+            depth: 40,
             elements: 1 << 20,
             kept_value: 256 << 10,
             kept_total: 64 << 20,
