@@ -16,7 +16,7 @@ fn dcmtk_echoes_stores_and_finds() {
     let port = server.dicom.to_string();
     run(Command::new(echoscu).args(["-v", "-aec", "YINGHAI", "127.0.0.1", &port]));
     let Some(mut storescu) = server.storescu() else { return };
-    run(storescu.args(["+sd", "-xs"]).arg(&series).args(["+sp", "*.dcm"]));
+    run(storescu.args(["+sd", "-R"]).arg(&series).args(["+sp", "*.dcm"]));
     for (level, keys) in [
         ("STUDY", &["StudyInstanceUID", "PatientName", "ModalitiesInStudy=CT", "NumberOfStudyRelatedInstances"][..]),
         ("SERIES", &["StudyInstanceUID", "SeriesInstanceUID", "Modality=CT"]),
@@ -24,7 +24,9 @@ fn dcmtk_echoes_stores_and_finds() {
     ] {
         let mut find = Command::new(&findscu);
         find.args(["-v", "-S", "-aec", "YINGHAI", "127.0.0.1", &port, "-k", &format!("QueryRetrieveLevel={level}")]);
-        keys.iter().for_each(|key| drop(find.args(["-k", key])));
+        for key in keys {
+            find.args(["-k", key]);
+        }
         let found = run(&mut find);
         assert!(found.contains("Find Response: 1"), "{level}: {found}");
     }

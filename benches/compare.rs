@@ -1,0 +1,216 @@
+//! Measures Yinghai and Debian's Orthanc in one run, with the same data and the same clients.
+//!
+//! `storescu` pushes, plain HTTP/1.1 asks. Each figure is taken from both servers in turn, so that a slow machine is slow
+//! for both; what counts is the ratio. Run by `benches/run`, which gives both a network namespace of their own, since
+//! Orthanc listens on every address.
+
+use anyhow::{Context, bail};
+use pacs_server::phantom::Phantom;
+use reqwest::blocking::Client;
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+#[derive(Debug, clap::Parser)]
+struct Arguments {
+    /// The `pacs` binary to measure
+    #[arg(long)]
+    pacs: PathBuf,
+    /// Slices of the large series
+    #[arg(long, default_value_t = 500)]
+    slices: u16,
+    /// Requests behind each latency
+    #[arg(long, default_value_t = 200)]
+    requests: usize,
+}
+
+/// A server under measurement.
+struct Subject {
+    name: &'static str,
+    process: Child,
+    dicom: u16,
+    aet: &'static str,
+    base: String,
+    /// `Authorization` header.
+    token: Option<String>,
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        // A server that is gone already has been measured to its end.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = <Arguments as clap::Parser>::parse();
+    let work = tempfile::tempdir()?;
+    let large = series(&work.path().join("large"), 11, arguments.slices)?;
+    let four: Vec<_> = (0..4).map(|n| series(&work.path().join(format!("part{n}")), 20 + n, arguments.slices / 4)).collect::<Result<_, _>>()?;
+    let mut subjects = [yinghai(work.path(), &arguments.pacs)?, orthanc(work.path())?];
+
+    println!("| figure | {} | {} | ratio |\n|---|---|---|---|", subjects[0].name, subjects[1].name);
+    let megabytes = |folders: &[&Path]| -> f64 { folders.iter().map(|f| size(f)).sum::<u64>() as f64 / 1e6 };
+    let one = both(&subjects, |s| push(s, &[&large]))?;
+    row("ingest, 1 association, instances/s", one.map(|t| f64::from(arguments.slices) / t));
+    row("ingest, 1 association, MB/s", one.map(|t| megabytes(&[&large]) / t));
+    let folders: Vec<&Path> = four.iter().map(PathBuf::as_path).collect();
+    let parallel = both(&subjects, |s| push(s, &folders))?;
+    row("ingest, 4 associations, instances/s", parallel.map(|t| f64::from(arguments.slices / 4 * 4) / t));
+    row("ingest, 4 associations, MB/s", parallel.map(|t| megabytes(&folders) / t));
+
+    let phantom = phantom(11, arguments.slices);
+    let series = format!("/studies/{}/series/{}", phantom.study_uid(), phantom.series_uid());
+    let json = "application/dicom+json";
+    let qido = both(&subjects, |s| latencies(s, arguments.requests, |_| "/studies?PatientID=BENCH*&limit=50".to_owned(), json))?;
+    quantiles("QIDO studies, ms", &qido);
+    let metadata = both(&subjects, |s| latencies(s, 5, |_| format!("{series}/metadata"), json))?;
+    quantiles(&format!("metadata of {} slices, ms", arguments.slices), &metadata);
+    let instances = both(&subjects, |s| instances(s, &series))?;
+    let frames = [0, 1].map(|i| {
+        let uid = |n: usize| format!("{series}/instances/{}/frames/1", instances[i][n * 7 % instances[i].len()]);
+        let accept = "multipart/related; type=\"application/octet-stream\"; transfer-syntax=*";
+        latencies(&subjects[i], arguments.requests, uid, accept)
+    });
+    let [ours, theirs] = frames;
+    quantiles("frame 512×512×16 bit, ms", &[ours?, theirs?]);
+    row("resident memory after all this, MiB", [resident(&subjects[0])?, resident(&subjects[1])?]);
+    subjects.iter_mut().for_each(|s| drop(s.process.kill()));
+    Ok(())
+}
+
+fn phantom(seed: u64, slices: u16) -> Phantom {
+    let first = Phantom::demonstration().remove(0);
+    Phantom { seed, slices, patient_id: format!("BENCH{seed}"), ..first }
+}
+
+fn series(folder: &Path, seed: u64, slices: u16) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(folder)?;
+    phantom(seed, slices).slices(|index, file| Ok(fs::write(folder.join(format!("{index:04}.dcm")), file)?))?;
+    Ok(folder.to_owned())
+}
+
+fn size(folder: &Path) -> u64 {
+    let files = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    files.filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum()
+}
+
+fn yinghai(work: &Path, pacs: &Path) -> anyhow::Result<Subject> {
+    let data = work.join("yinghai");
+    let place = [format!("--data-dir={}", data.display()), "--dicom-listen=127.0.0.1:21112".into(), "--http-listen=127.0.0.1:28042".into()];
+    // The AI is measured apart: here it would only compete for the two cores.
+    let process = Command::new(pacs).arg("serve").args(&place).args(["--set", "ai.enabled=false"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let base = "http://127.0.0.1:28042/dicom-web".to_owned();
+    let mut subject = Subject { name: "Yinghai", process, dicom: 21112, aet: "YINGHAI", base, token: None };
+    ready("http://127.0.0.1:28042/readyz")?;
+    let token = Command::new(pacs).args(["token", "create", "--user", "admin", "--name", "bench"]).args(&place).output()?;
+    subject.token = Some(format!("Bearer {}", String::from_utf8(token.stdout)?.trim()));
+    Ok(subject)
+}
+
+fn orthanc(work: &Path) -> anyhow::Result<Subject> {
+    let folder = work.join("orthanc");
+    fs::create_dir_all(&folder)?;
+    let config = serde_json::json!({
+        "Name": "peer", "StorageDirectory": folder, "IndexDirectory": folder, "HttpPort": 18042, "RemoteAccessAllowed": false,
+        "DicomAet": "ORTHANC", "DicomPort": 14242, "DefaultEncoding": "Utf8", "StableAge": 2,
+        "Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"], "DicomWeb": { "Enable": true, "Root": "/dicom-web/" },
+    });
+    let path = folder.join("orthanc.json");
+    fs::write(&path, config.to_string())?;
+    let process = Command::new("Orthanc").arg(&path).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("Orthanc is not installed")?;
+    let base = "http://127.0.0.1:18042/dicom-web".to_owned();
+    let subject = Subject { name: "Orthanc", process, dicom: 14242, aet: "ORTHANC", base, token: None };
+    ready("http://127.0.0.1:18042/system")?;
+    Ok(subject)
+}
+
+fn client() -> anyhow::Result<Client> {
+    Ok(Client::builder().no_proxy().timeout(Duration::from_secs(300)).build()?)
+}
+
+fn ready(url: &str) -> anyhow::Result<()> {
+    let client = client()?;
+    for _ in 0..300 {
+        if client.get(url).send().is_ok_and(|r| r.status().is_success()) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    bail!("{url} does not answer")
+}
+
+fn both<T>(subjects: &[Subject; 2], mut measure: impl FnMut(&Subject) -> anyhow::Result<T>) -> anyhow::Result<[T; 2]> {
+    let mut of = |s: &Subject| measure(s).with_context(|| format!("measuring {}", s.name));
+    Ok([of(&subjects[0])?, of(&subjects[1])?])
+}
+
+/// Seconds to push the folders, each over an association of its own.
+fn push(subject: &Subject, folders: &[&Path]) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    let running = folders.iter().map(|folder| {
+        let mut storescu = Command::new("/usr/bin/storescu");
+        storescu.args(["-aec", subject.aet, "+sd", "127.0.0.1", &subject.dicom.to_string()]).arg(folder);
+        storescu.spawn()
+    });
+    for process in running.collect::<Vec<_>>() {
+        let status = process?.wait()?;
+        if !status.success() {
+            bail!("storescu to {} failed: {status}", subject.name);
+        }
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
+
+fn get(client: &Client, subject: &Subject, path: &str, accept: &str) -> anyhow::Result<Vec<u8>> {
+    let mut request = client.get(format!("{}{path}", subject.base)).header("accept", accept);
+    if let Some(token) = &subject.token {
+        request = request.header("authorization", token);
+    }
+    let response = request.send()?.error_for_status()?;
+    Ok(response.bytes()?.to_vec())
+}
+
+/// Milliseconds of each request, sorted; one connection, one request at a time.
+fn latencies(subject: &Subject, count: usize, path: impl Fn(usize) -> String, accept: &str) -> anyhow::Result<Vec<f64>> {
+    let client = client()?;
+    get(&client, subject, &path(0), accept)?;
+    let mut taken = Vec::with_capacity(count);
+    for n in 0..count {
+        let start = Instant::now();
+        get(&client, subject, &path(n), accept)?;
+        taken.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    taken.sort_by(f64::total_cmp);
+    Ok(taken)
+}
+
+fn instances(subject: &Subject, series: &str) -> anyhow::Result<Vec<String>> {
+    let found: Value = serde_json::from_slice(&get(&client()?, subject, &format!("{series}/instances"), "application/dicom+json")?)?;
+    let rows = found.as_array().context("QIDO answers with a list")?;
+    Ok(rows.iter().filter_map(|r| r["00080018"]["Value"][0].as_str().map(str::to_owned)).collect())
+}
+
+fn resident(subject: &Subject) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", subject.process.id()))?;
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).context("no VmRSS")?;
+    let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+    Ok(kib / 1024.0)
+}
+
+fn quantiles(figure: &str, [ours, theirs]: &[Vec<f64>; 2]) {
+    let at = |taken: &[f64], q: f64| taken[((taken.len() - 1) as f64 * q).round() as usize];
+    row(&format!("{figure}, p50"), [at(ours, 0.5), at(theirs, 0.5)]);
+    if ours.len() >= 100 {
+        row(&format!("{figure}, p99"), [at(ours, 0.99), at(theirs, 0.99)]);
+    }
+}
+
+fn row(figure: &str, [ours, theirs]: [f64; 2]) {
+    println!("| {figure} | {ours:.1} | {theirs:.1} | {:.2} |", ours / theirs);
+}
