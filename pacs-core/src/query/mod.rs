@@ -1,12 +1,15 @@
 //! The query model shared by C-FIND and QIDO-RS (PS3.4 C.2.2.2, PS3.18 §8.3.4).
 
 mod attribute;
+mod identifier;
+mod matching;
+mod parameters;
 
 pub use attribute::{ATTRIBUTES, Attribute, attribute};
 
-use crate::{data_set::DataSet, uid::Uid};
-use dicom_core::{Tag, VR};
-use std::collections::BTreeMap;
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
@@ -22,7 +25,8 @@ pub struct Query {
     pub level: Level,
     /// Conditions; keys above `level` restrict by the parent's attributes.
     pub conditions: BTreeMap<Tag, Condition>,
-    /// Attributes asked for beyond the level's defaults.
+    /// Attributes asked for beyond the level's defaults, in ascending order, those of conditions among them; also
+    /// attributes that the index does not hold, for C-FIND answers them empty.
     pub include: Include,
     /// At most this many rows.
     pub limit: Option<u32>,
@@ -55,6 +59,7 @@ pub enum QueryError {
     Level,
     #[error("{keyword}: {what}")]
     Key { keyword: String, what: &'static str },
+    /// Not an attribute of the index at this level: PS3.18 §8.3.4.1 lets the server go on without it.
     #[error("parameter {0} is not known")]
     Parameter(String),
 }
@@ -77,26 +82,185 @@ impl Query {
         self.conditions.insert(tag, Condition::Exact(value.into()));
         self
     }
+}
 
-    /// From a C-FIND identifier (PS3.4 C.4.1.1.3). Also returns the keys asked for, to be echoed in responses.
-    pub fn from_identifier(identifier: &DataSet) -> Result<Self, QueryError> {
-        todo!()
+/// Collects the keys of a question, in whichever form it comes, so that C-FIND and QIDO-RS cannot differ.
+struct Keys {
+    query: Query,
+    asked: BTreeSet<Tag>,
+}
+
+impl Keys {
+    fn new(level: Level) -> Self {
+        Self { query: Query::new(level), asked: BTreeSet::new() }
     }
 
-    /// From QIDO-RS parameters, already percent-decoded, in order, and the UIDs of the path (PS3.18 §10.6).
-    pub fn from_parameters(
-        level: Level,
-        study: Option<&Uid>,
-        series: Option<&Uid>,
-        parameters: &[(String, String)],
-    ) -> Result<Self, QueryError> {
-        todo!()
+    /// A key to return, and to match unless `text` is empty or matches everything.
+    ///
+    /// `false`: the key is to match but the index does not hold it at this level.
+    fn add(&mut self, tag: Tag, text: &str) -> Result<bool, QueryError> {
+        self.asked.insert(tag);
+        let Some(attribute) = attribute(tag) else { return Ok(is_universal(text)) };
+        let attribute = match (attribute.tag, self.query.level) {
+            // A worklist asks for the studies that have this modality (PS3.4 C.3.4).
+            (tags::MODALITY, Level::Patient | Level::Study) => {
+                self::attribute(tags::MODALITIES_IN_STUDY).unwrap_or(attribute)
+            }
+            _ => attribute,
+        };
+        let Some(condition) = Condition::parse(attribute, text)? else { return Ok(true) };
+        if attribute.level > self.query.level {
+            return Ok(false);
+        }
+        self.query.conditions.insert(attribute.tag, condition);
+        Ok(true)
+    }
+
+    fn finish(mut self) -> Query {
+        if let Include::Tags(include) = &mut self.query.include {
+            include.extend(self.asked);
+        }
+        self.query
     }
 }
 
-impl Condition {
-    /// Whether `value` (one value) matches; the reference that SQL is tested against.
-    pub fn matches(&self, vr: VR, value: &str) -> bool {
-        todo!()
+/// Universal matching (PS3.4 C.2.2.2.3), and wildcards that let everything pass.
+fn is_universal(text: &str) -> bool {
+    text.trim_matches([' ', '\0']).chars().all(|c| c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_set::{DataSet, Element, Value};
+    use crate::uid::Uid;
+    use dicom_core::VR;
+    use proptest::prelude::*;
+
+    fn text(tag: Tag, vr: VR, text: &str) -> Element {
+        let value = Value::Bytes(text.as_bytes().into());
+        Element { tag, vr, offset: 0, len: text.len() as u64, value }
+    }
+
+    fn identifier(level: &str, keys: &[(Tag, VR, &str)]) -> DataSet {
+        let level = text(tags::QUERY_RETRIEVE_LEVEL, VR::CS, level);
+        let keys = keys.iter().map(|(tag, vr, value)| text(*tag, *vr, value));
+        DataSet { elements: std::iter::once(level).chain(keys).collect(), ..DataSet::default() }
+    }
+
+    fn parameters(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn one_question_in_both_forms_is_one_query() {
+        let study: Uid = "1.2.3".parse().expect("a UID");
+        let found = Query::from_identifier(&identifier(
+            "SERIES",
+            &[
+                (tags::STUDY_INSTANCE_UID, VR::UI, "1.2.3\0"),
+                (tags::PATIENT_NAME, VR::PN, "zhang*"),
+                (tags::STUDY_DATE, VR::DA, "20200101-"),
+                (tags::MODALITY, VR::CS, "CT\\MR"),
+                (tags::SERIES_NUMBER, VR::IS, "3 "),
+                (tags::SERIES_DESCRIPTION, VR::LO, ""),
+                (tags::BODY_PART_EXAMINED, VR::CS, "*"),
+            ],
+        ));
+        let asked = parameters(&[
+            ("PatientName", "zhang*"),
+            ("00080020", "20200101-"),
+            ("Modality", "CT,MR"),
+            ("SeriesNumber", "3"),
+            ("BodyPartExamined", ""),
+            ("includefield", "SeriesDescription"),
+        ]);
+        let asked = Query::from_parameters(Level::Series, Some(&study), None, &asked);
+        assert!(found.is_ok());
+        assert_eq!(found, asked);
+    }
+
+    #[test]
+    fn a_key_inside_the_request_attributes_is_one_query_in_both_forms() {
+        let item =
+            DataSet { elements: vec![text(tags::SCHEDULED_PROCEDURE_STEP_ID, VR::SH, "SPS1")], ..DataSet::default() };
+        let mut keys = identifier("SERIES", &[]);
+        let value = Value::Sequence(vec![item]);
+        keys.elements.push(Element { tag: tags::REQUEST_ATTRIBUTES_SEQUENCE, vr: VR::SQ, offset: 0, len: 0, value });
+        let asked = parameters(&[("RequestAttributesSequence.00400009", "SPS1")]);
+        let asked = Query::from_parameters(Level::Series, None, None, &asked);
+        assert_eq!(Query::from_identifier(&keys), asked);
+        let step = Condition::Exact("SPS1".to_owned());
+        assert_eq!(asked.expect("a query").conditions.get(&tags::SCHEDULED_PROCEDURE_STEP_ID), Some(&step));
+    }
+
+    #[test]
+    fn the_path_has_the_last_word_on_the_study() {
+        let study: Uid = "1.2.3".parse().expect("a UID");
+        let other = parameters(&[("StudyInstanceUID", "9.9")]);
+        let query = Query::from_parameters(Level::Series, Some(&study), None, &other).expect("a query");
+        assert_eq!(query.conditions[&tags::STUDY_INSTANCE_UID], Condition::Exact("1.2.3".to_owned()));
+    }
+
+    #[test]
+    fn the_modality_of_a_study_is_any_of_its_series() {
+        let query = Query::from_parameters(Level::Study, None, None, &parameters(&[("Modality", "CT")]));
+        let query = query.expect("a query");
+        assert_eq!(query.conditions[&tags::MODALITIES_IN_STUDY], Condition::Exact("CT".to_owned()));
+    }
+
+    #[test]
+    fn paging_and_fields_are_read() {
+        let asked =
+            parameters(&[("limit", "10"), ("offset", "20"), ("fuzzymatching", "true"), ("includefield", "all")]);
+        let query = Query::from_parameters(Level::Study, None, None, &asked).expect("a query");
+        assert_eq!((query.limit, query.offset, query.fuzzy, query.include), (Some(10), 20, true, Include::All));
+    }
+
+    #[track_caller]
+    fn refused(name: &str, value: &str) -> QueryError {
+        let asked = parameters(&[(name, value)]);
+        Query::from_parameters(Level::Study, None, None, &asked).expect_err("no query")
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_named() {
+        for (name, value) in [
+            ("limit", "-1"),
+            ("fuzzymatching", "maybe"),
+            ("StudyDate", "yesterday"),
+            ("StudyTime", "-"),
+            ("StudyInstanceUID", "../etc"),
+            ("NumberOfStudyRelatedSeries", "many"),
+        ] {
+            assert!(matches!(refused(name, value), QueryError::Key { keyword, .. } if keyword == name));
+        }
+        for name in ["Bogus", "00111001", "InstanceNumber", "StudyDate.PatientID", ""] {
+            assert_eq!(refused(name, "1"), QueryError::Parameter(name.to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_answered_though_some_keys_do_not_count() {
+        let keys = [(tags::INSTANCE_NUMBER, VR::IS, "1"), (tags::PATIENT_COMMENTS, VR::LT, "x")];
+        let query = Query::from_identifier(&identifier("STUDY", &keys)).expect("a query");
+        assert!(query.conditions.is_empty());
+        assert_eq!(query.include, Include::Tags(vec![tags::PATIENT_COMMENTS, tags::INSTANCE_NUMBER]));
+        assert_eq!(Query::from_identifier(&identifier("PLANET", &[])), Err(QueryError::Level));
+    }
+
+    proptest! {
+        #[test]
+        fn any_parameters_are_judged(pairs in prop::collection::vec((any::<String>(), any::<String>()), 0..4)) {
+            let _ = Query::from_parameters(Level::Instance, None, None, &pairs);
+        }
+
+        #[test]
+        fn any_value_of_any_key_is_judged(at in 0..ATTRIBUTES.len(), key in any::<String>(), value in any::<String>()) {
+            let attribute = &ATTRIBUTES[at];
+            if let Ok(Some(condition)) = Condition::parse(attribute, &key) {
+                let _ = condition.matches(attribute.vr, &value);
+            }
+        }
     }
 }

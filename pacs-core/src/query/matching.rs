@@ -1,0 +1,254 @@
+//! How keys are read and values matched (PS3.4 C.2.2.2).
+
+use super::{Attribute, Condition, QueryError, is_universal};
+use crate::uid::Uid;
+use dicom_core::VR;
+
+impl Condition {
+    /// Reads a key; `None` is universal matching.
+    ///
+    /// Lists are separated by a backslash; of UIDs and code strings, which can hold none, also by a comma.
+    pub fn parse(attribute: &Attribute, text: &str) -> Result<Option<Self>, QueryError> {
+        let invalid = |what| QueryError::Key { keyword: attribute.keyword.to_owned(), what };
+        let text = text.trim_matches([' ', '\0']);
+        if is_universal(text) {
+            return Ok(None);
+        }
+        let comma = matches!(attribute.vr, VR::UI | VR::CS);
+        let values: Vec<_> = text.split(|c| c == '\\' || comma && c == ',').map(str::trim).collect();
+        let mut conditions = Vec::new();
+        for value in values.into_iter().filter(|value| !value.is_empty()) {
+            conditions.push(Self::single(attribute.vr, value).map_err(invalid)?);
+        }
+        if conditions.len() < 2 {
+            return Ok(conditions.pop());
+        }
+        let exact = |condition| match condition {
+            Self::Exact(value) => Ok(value),
+            _ => Err(invalid("a list holds single values only")),
+        };
+        Ok(Some(Self::AnyOf(conditions.into_iter().map(exact).collect::<Result<_, _>>()?)))
+    }
+
+    fn single(vr: VR, text: &str) -> Result<Self, &'static str> {
+        let exact = || Self::Exact(text.to_owned());
+        match vr {
+            VR::UI => text.parse::<Uid>().map(|uid| Self::Exact(uid.into())).map_err(|_| "is not a UID"),
+            VR::DA | VR::TM => Self::moment(vr, text),
+            VR::IS | VR::US | VR::DS => {
+                text.parse::<f64>().is_ok_and(f64::is_finite).then(exact).ok_or("is not a number")
+            }
+            _ if text.contains(['*', '?']) => Ok(Self::Wildcard(text.to_owned())),
+            _ => Ok(exact()),
+        }
+    }
+
+    /// A date, a time, or a range of them. `2010*` is not by the standard but clear.
+    fn moment(vr: VR, text: &str) -> Result<Self, &'static str> {
+        let text = text.trim_end_matches('*');
+        let what = if vr == VR::DA { "is not a date or range of dates" } else { "is not a time or range of times" };
+        let sound = |text: &str| digits(vr, text).map(|_| text.to_owned()).ok_or(what);
+        let Some((from, to)) = text.split_once('-') else { return Ok(Self::Exact(sound(text)?)) };
+        let end = |text: &str| Some(text.trim()).filter(|text| !text.is_empty()).map(sound).transpose();
+        match (end(from)?, end(to)?) {
+            (None, None) => Err(what),
+            (from, to) => Ok(Self::Range { from, to }),
+        }
+    }
+
+    /// Whether `value` (one value) matches; the reference that SQL is tested against.
+    ///
+    /// Dates and times may be given to any precision: `10` is the hour, a range up to `10` includes it. Person names
+    /// match without regard to case; a name without `=` matches any of the component groups. Numbers match by value.
+    pub fn matches(&self, vr: VR, value: &str) -> bool {
+        let value = value.trim_matches([' ', '\0']);
+        match self {
+            Self::Exact(wanted) => equal(vr, wanted, value),
+            Self::AnyOf(wanted) => wanted.iter().any(|wanted| equal(vr, wanted, value)),
+            Self::Wildcard(pattern) if vr == VR::PN => names(pattern, value, wildcard),
+            Self::Wildcard(pattern) => wildcard(pattern, value),
+            Self::Range { from, to } => within(vr, from.as_deref(), to.as_deref(), value),
+        }
+    }
+}
+
+fn equal(vr: VR, wanted: &str, value: &str) -> bool {
+    match vr {
+        VR::DA | VR::TM => within(vr, Some(wanted), Some(wanted), value),
+        VR::PN => names(wanted, value, |wanted, value| wanted == value),
+        VR::IS | VR::US | VR::DS => match (wanted.parse::<f64>(), value.parse::<f64>()) {
+            (Ok(wanted), Ok(value)) => wanted == value,
+            _ => wanted == value,
+        },
+        _ => wanted == value,
+    }
+}
+
+/// Compares names group by group; a question of one group may be any of the three.
+fn names(wanted: &str, value: &str, same: fn(&str, &str) -> bool) -> bool {
+    let fold = |text: &str| text.to_lowercase();
+    let group = |text: &str| text.trim_end_matches([' ', '^']).to_owned();
+    let (wanted, value) = (fold(wanted), fold(value));
+    if !wanted.contains('=') {
+        return value.split('=').any(|value| same(&group(&wanted), &group(value)));
+    }
+    let mut values = value.split('=');
+    wanted.split('=').all(|wanted| {
+        let value = values.next().unwrap_or_default();
+        wanted.is_empty() || same(&group(wanted), &group(value))
+    })
+}
+
+/// `*` is any characters, `?` any one (PS3.4 C.2.2.2.4). Takes time proportional to both lengths at worst.
+fn wildcard(pattern: &str, value: &str) -> bool {
+    let (pattern, value): (Vec<_>, Vec<_>) = (pattern.chars().collect(), value.chars().collect());
+    let (mut p, mut v) = (0, 0);
+    // Where to go on after the last star: one more character of the value is then the star's.
+    let mut star = None;
+    loop {
+        match (pattern.get(p), value.get(v)) {
+            (None, None) => return true,
+            (Some('*'), _) => {
+                star = Some((p + 1, v));
+                p += 1;
+            }
+            (Some(wanted), Some(character)) if *wanted == '?' || wanted == character => {
+                p += 1;
+                v += 1;
+            }
+            _ => match star {
+                Some((after, taken)) if taken < value.len() => {
+                    star = Some((after, taken + 1));
+                    (p, v) = (after, taken + 1);
+                }
+                _ => return false,
+            },
+        }
+    }
+}
+
+/// Both ends inclusive, each to its own precision.
+fn within(vr: VR, from: Option<&str>, to: Option<&str>, value: &str) -> bool {
+    let Some(value) = digits(vr, value).map(|digits| pad(vr, digits, '0')) else { return false };
+    let bound = |text: Option<&str>, fill| text.and_then(|text| digits(vr, text)).map(|digits| pad(vr, digits, fill));
+    bound(from, '0').is_none_or(|from| from <= value) && bound(to, '9').is_none_or(|to| value <= to)
+}
+
+fn pad(vr: VR, digits: String, fill: char) -> String {
+    let width = if vr == VR::DA { 8 } else { 12 };
+    let missing = width - digits.len().min(width);
+    digits.chars().chain(std::iter::repeat_n(fill, missing)).collect()
+}
+
+/// The digits of a date (to 8) or time (to 12, microseconds), most significant first; `None` if it is none.
+///
+/// Separators of older editions are let in: `2010.01.31`, `10:30:00` (PS3.5 §6.2).
+fn digits(vr: VR, text: &str) -> Option<String> {
+    let text = text.trim();
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let sound = match vr {
+        VR::DA => matches!(digits.len(), 4 | 6 | 8) && text.chars().all(|c| c.is_ascii_digit() || c == '.'),
+        _ => {
+            let whole: String = text.chars().take_while(|c| *c != '.').filter(char::is_ascii_digit).collect();
+            let fraction = digits.len() - whole.len();
+            matches!((whole.len(), fraction), (2 | 4, 0) | (6, 0..=6))
+                && text.chars().all(|c| c.is_ascii_digit() || matches!(c, ':' | '.'))
+        }
+    };
+    sound.then_some(digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::{ATTRIBUTES, attribute};
+    use dicom_core::Tag;
+    use dicom_dictionary_std::tags;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check(tag: Tag, key: &str, matching: &[&str], others: &[&str]) {
+        let attribute = attribute(tag).expect("an indexed attribute");
+        let condition = Condition::parse(attribute, key).expect("a key").expect("a condition");
+        for value in matching {
+            assert!(condition.matches(attribute.vr, value), "{key} should match {value}");
+        }
+        for value in others {
+            assert!(!condition.matches(attribute.vr, value), "{key} should not match {value}");
+        }
+    }
+
+    #[test]
+    fn names_match_in_any_group_without_regard_to_case() {
+        let zhang = "Zhang^San=张^三=";
+        check(tags::PATIENT_NAME, "zhang^san", &[zhang, "ZHANG^SAN^^"], &["Zhang^Sanfeng", ""]);
+        check(tags::PATIENT_NAME, "张*", &[zhang, "张^伟"], &["Zhang^San", "王^小东"]);
+        check(tags::PATIENT_NAME, "*三", &[zhang], &["Zhang^San=张^三丰"]);
+        check(tags::PATIENT_NAME, "=张^三", &[zhang, "Other=张^三"], &["张^三"]);
+        check(tags::PATIENT_NAME, "É*", &["éa"], &["ea"]);
+    }
+
+    #[test]
+    fn a_star_is_any_text_and_a_question_mark_one_character() {
+        check(tags::STUDY_DESCRIPTION, "CT*", &["CT", "CT THORAX"], &["ct thorax", "NCT"]);
+        check(tags::STUDY_DESCRIPTION, "*低?量*", &["胸部CT（低剂量筛查）"], &["低量"]);
+        check(tags::STUDY_DESCRIPTION, "?", &["A", "张"], &["", "AB"]);
+        check(tags::STUDY_DESCRIPTION, "a*b*c", &["abc", "aXbXbXc"], &["acb", "abcX"]);
+    }
+
+    #[test]
+    fn a_hostile_pattern_takes_no_time() {
+        let pattern = "*a".repeat(500) + "b";
+        assert!(!wildcard(&pattern, &"a".repeat(4000)));
+    }
+
+    #[test]
+    fn dates_match_to_their_precision_and_ranges_include_their_ends() {
+        check(tags::STUDY_DATE, "20200131", &["20200131", "2020.01.31"], &["20200201", "", "unknown"]);
+        check(tags::STUDY_DATE, "202001", &["20200131"], &["20200201"]);
+        check(tags::STUDY_DATE, "2020*", &["20200131"], &["20210101"]);
+        check(tags::STUDY_DATE, "20200101-20200131", &["20200101", "20200131"], &["20191231", "20200201"]);
+        check(tags::STUDY_DATE, "-20200131", &["18991231", "20200131"], &["20200201", ""]);
+        check(tags::STUDY_DATE, "20200101-", &["20200101"], &["20191231"]);
+    }
+
+    #[test]
+    fn times_match_to_their_precision() {
+        check(tags::STUDY_TIME, "10", &["10", "1030", "103000", "105959.999999"], &["110000", "095959"]);
+        check(tags::STUDY_TIME, "103000", &["103000", "1030", "103000.5", "10:30:00"], &["103001"]);
+        check(tags::STUDY_TIME, "1030-11", &["1030", "115959.9"], &["102959", "12"]);
+    }
+
+    #[test]
+    fn lists_match_any_of_their_values() {
+        check(tags::STUDY_INSTANCE_UID, "1.2\\1.3", &["1.2", "1.3\0"], &["1.2.3"]);
+        check(tags::STUDY_INSTANCE_UID, "1.2,1.3", &["1.3"], &["1"]);
+        check(tags::MODALITY, "CT,MR", &["MR"], &["US"]);
+        check(tags::ACCESSION_NUMBER, "A1\\A2", &["A2"], &["A1\\A2"]);
+    }
+
+    #[test]
+    fn numbers_match_by_value() {
+        check(tags::INSTANCE_NUMBER, "7", &["7", "007", "+7", "7 "], &["70", ""]);
+    }
+
+    #[test]
+    fn nothing_and_stars_ask_nothing() {
+        for attribute in ATTRIBUTES {
+            for key in ["", " ", "*", "**"] {
+                assert_eq!(Condition::parse(attribute, key), Ok(None), "{}", attribute.keyword);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_matches_itself(value in "[A-Za-z0-9\u{4e00}-\u{4eff}]{1,20}") {
+            for vr in [VR::PN, VR::LO, VR::CS, VR::SH] {
+                prop_assert!(Condition::Exact(value.clone()).matches(vr, &value));
+                let (pattern, longer) = (format!("*{value}?*"), format!("x{value}yz"));
+                prop_assert!(Condition::Wildcard(pattern).matches(vr, &longer));
+            }
+        }
+    }
+}

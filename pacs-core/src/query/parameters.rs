@@ -1,0 +1,80 @@
+//! QIDO-RS parameters → query (PS3.18 §8.3.4, §10.6.1).
+
+use super::{Include, Keys, Level, Query, QueryError};
+use crate::uid::Uid;
+use dicom_core::Tag;
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom_dictionary_std::{StandardDataDictionary, tags};
+
+impl Query {
+    /// From QIDO-RS parameters, already percent-decoded, in order, and the UIDs of the path (PS3.18 §10.6).
+    pub fn from_parameters(
+        level: Level,
+        study: Option<&Uid>,
+        series: Option<&Uid>,
+        parameters: &[(String, String)],
+    ) -> Result<Self, QueryError> {
+        let mut keys = Keys::new(level);
+        for (name, value) in parameters {
+            match name.as_str() {
+                "limit" => keys.query.limit = Some(whole_number(name, value)?),
+                "offset" => keys.query.offset = whole_number(name, value)?,
+                "fuzzymatching" => keys.query.fuzzy = truth(name, value)?,
+                "includefield" => include_fields(&mut keys, value),
+                _ => add_key(&mut keys, name, value)?,
+            }
+        }
+        // The path has the last word: a parameter must not lead out of it.
+        for (tag, uid) in [(tags::STUDY_INSTANCE_UID, study), (tags::SERIES_INSTANCE_UID, series)] {
+            if let Some(uid) = uid {
+                keys.add(tag, uid.as_str())?;
+            }
+        }
+        Ok(keys.finish())
+    }
+}
+
+fn whole_number(keyword: &str, value: &str) -> Result<u32, QueryError> {
+    let what = "is not a whole number";
+    value.parse().map_err(|_| QueryError::Key { keyword: keyword.to_owned(), what })
+}
+
+fn truth(keyword: &str, value: &str) -> Result<bool, QueryError> {
+    let what = "is neither true nor false";
+    value.parse().map_err(|_| QueryError::Key { keyword: keyword.to_owned(), what })
+}
+
+/// `all`, or attributes separated by commas; those not known are passed over (PS3.18 §8.3.4.3).
+fn include_fields(keys: &mut Keys, value: &str) {
+    for field in value.split(',').map(str::trim) {
+        if field == "all" {
+            keys.query.include = Include::All;
+        } else if let Some(path) = attribute_path(field) {
+            keys.asked.extend(path);
+        }
+    }
+}
+
+fn add_key(keys: &mut Keys, name: &str, value: &str) -> Result<(), QueryError> {
+    let unknown = || QueryError::Parameter(name.to_owned());
+    let path = attribute_path(name).ok_or_else(unknown)?;
+    let (tag, sequences) = path.split_last().ok_or_else(unknown)?;
+    let within = super::attribute(*tag).and_then(|attribute| attribute.within);
+    if !sequences.is_empty() && sequences.last().copied() != within {
+        return Err(unknown());
+    }
+    keys.asked.extend(sequences);
+    if keys.add(*tag, value)? { Ok(()) } else { Err(unknown()) }
+}
+
+/// An attribute, or one inside sequences joined by dots, each by keyword or eight hexadecimal digits.
+fn attribute_path(text: &str) -> Option<Vec<Tag>> {
+    text.split('.').map(attribute_id).collect()
+}
+
+fn attribute_id(text: &str) -> Option<Tag> {
+    match u32::from_str_radix(text, 16) {
+        Ok(number) if text.len() == 8 => Some(Tag((number >> 16) as u16, number as u16)),
+        _ => Some(StandardDataDictionary.by_name(text)?.tag()),
+    }
+}
