@@ -1,1 +1,94 @@
-//! doctor
+//! `pacs doctor`: is everything there that `pacs serve` needs, and if not, what to do.
+
+use crate::config::{Config, Room};
+use dicom_node::scu::{self, Remote};
+use std::{net::SocketAddr, process::ExitCode};
+use storage::Archive;
+use tokio::net::TcpListener;
+
+/// What was looked at, and a fact or a remedy.
+type Check = (&'static str, Result<String, String>);
+
+/// Exit code 0 if `pacs serve` would run, 1 otherwise.
+pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
+    // Whoever runs doctor has a configuration that was read without error.
+    let mut checks: Vec<Check> = vec![("configuration", Ok("read and sound; `pacs serve --print-config` shows it".to_owned()))];
+    checks.push(("data folder", data_folder(config)));
+    checks.extend(archive(config).await);
+    if config.roles.contains(&Room::Dicom) {
+        checks.push(("DICOM port", dicom_port(config).await));
+    }
+    if config.roles.contains(&Room::Web) {
+        checks.push(("HTTP port", port(config.http_listen, "--http-listen").await));
+        checks.push(("viewer", viewer()));
+    }
+    if config.roles.contains(&Room::Ai) {
+        checks.push(("AI model", model(config).await));
+    }
+    let failed = checks.iter().filter(|(_, found)| found.is_err()).count();
+    for (what, found) in checks {
+        match found {
+            Ok(fact) => println!("ok    {what:14} {fact}"),
+            Err(remedy) => println!("FAIL  {what:14} {remedy}"),
+        }
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn data_folder(config: &Config) -> Result<String, String> {
+    let folder = &config.storage.data_dir;
+    std::fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made ({e}): choose another with --data-dir", folder.display()))?;
+    tempfile::tempfile_in(folder).map_err(|e| format!("{} cannot be written ({e}): mend its owner or mode", folder.display()))?;
+    Ok(folder.display().to_string())
+}
+
+async fn archive(config: &Config) -> Vec<Check> {
+    let place = config.storage.database_url.as_ref().map_or("SQLite in the data folder", |_| "by database_url");
+    match Archive::open(&config.storage).await {
+        Err(error) => vec![("archive", Err(format!("{:#}: check --database-url and --store-url", anyhow::Error::from(error))))],
+        Ok(archive) => {
+            let checked = archive.check().await.map(|()| "can be written and read".to_owned());
+            let checked = checked.map_err(|e| format!("{:#}: check --store-url, its bucket and credentials", anyhow::Error::from(e)));
+            vec![("database", Ok(place.to_owned())), ("object store", checked)]
+        }
+    }
+}
+
+/// A port that a running server of ours holds is as good as a free one.
+async fn dicom_port(config: &Config) -> Result<String, String> {
+    let ae_title = config.dicom.ae_title.clone();
+    let remote = Remote { address: config.dicom_listen.to_string(), calling: ae_title.clone(), called: ae_title };
+    if scu::echo(&remote).await.is_ok() {
+        return Ok(format!("{} answers C-ECHO at {}", remote.called, remote.address));
+    }
+    port(config.dicom_listen, "--dicom-listen").await
+}
+
+async fn port(address: SocketAddr, flag: &str) -> Result<String, String> {
+    match TcpListener::bind(address).await {
+        Ok(_) => Ok(format!("{address} is free")),
+        Err(_) if tokio::net::TcpStream::connect(address).await.is_ok() => Ok(format!("{address} is served already")),
+        Err(error) => Err(format!("{address}: {error}; choose another with {flag}")),
+    }
+}
+
+fn viewer() -> Result<String, String> {
+    if dicomweb::viewer_is_built() {
+        Ok("built in".to_owned())
+    } else {
+        Err("this binary was built without it: run scripts/build-viewer, then build the server again".to_owned())
+    }
+}
+
+async fn model(config: &Config) -> Result<String, String> {
+    if !config.ai.enabled {
+        return Ok("switched off (ai.enabled)".to_owned());
+    }
+    let ai = config.ai.clone();
+    let loaded = tokio::task::spawn_blocking(move || ai_inference::models::load(&ai)).await;
+    match loaded {
+        Ok(Ok(model)) => Ok(format!("{} {} passed its self-test; {}", model.card.id, model.card.version, model.card.status.words())),
+        Ok(Err(error)) => Err(format!("{:#}: see ai.models_dir and ai.model in docs/configuration.md", anyhow::Error::from(error))),
+        Err(_) => Err("loading the model crashed: replace the model folder".to_owned()),
+    }
+}
