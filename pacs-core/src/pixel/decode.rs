@@ -43,8 +43,7 @@ pub fn decode(
         }
         Codec::JpegLossy | Codec::JpegLossless => codec::jpeg::decode(image, encoded)?.into_samples(image)?,
         Codec::JpegLs => codec::jpeg_ls::decode(image, encoded)?.into_samples(image)?,
-        Codec::Jpeg2000 => codec::jpeg2000::decode(image, encoded)?.into_samples(image)?,
-        Codec::HtJpeg2000 => codec::htjpeg2000::decode(image, encoded)?.into_samples(image)?,
+        Codec::Jpeg2000 | Codec::HtJpeg2000 => codec::jpeg2000::decode(image, encoded)?.into_samples(image)?,
         Codec::JpegXl => codec::jpeg_xl::decode(image, encoded)?.into_samples(image)?,
         Codec::Video | Codec::Unknown => return Err(PixelError::Unsupported(transfer_syntax.to_string())),
     };

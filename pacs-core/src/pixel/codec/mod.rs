@@ -3,13 +3,15 @@
 //! A decoder first compares the dimensions its codestream declares with the checked [`ImagePixel`], so that no
 //! codestream decides how much is allocated.
 
+mod codestream;
 pub(super) mod deflate;
-pub(super) mod htjpeg2000;
+mod htjpeg2000;
 pub(super) mod jpeg;
 pub(super) mod jpeg2000;
 pub(super) mod jpeg_ls;
 pub(super) mod jpeg_xl;
 pub(super) mod rle;
+mod segments;
 
 use super::{ImagePixel, PhotometricInterpretation, PixelError, Samples, colour};
 
