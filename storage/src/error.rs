@@ -18,6 +18,8 @@ pub enum ArchiveError {
     TooLarge(u64),
     #[error("wrong user name or password")]
     Credentials,
+    #[error("too many attempts, try again in {0} s")]
+    TooManyAttempts(u64),
     #[error("{0}")]
     Conflict(String),
     #[error("configuration: {0}")]
@@ -26,6 +28,9 @@ pub enum ArchiveError {
     Store(#[from] object_store::Error),
     #[error("database")]
     Database(#[from] sqlx::Error),
+    /// A transaction shared with others failed.
+    #[error("commit: {0}")]
+    Commit(String),
     #[error("database migration")]
     Migration(#[from] sqlx::migrate::MigrateError),
     #[error("local file")]
@@ -44,12 +49,14 @@ impl ArchiveError {
             Self::Duplicate(_) => Failure::DuplicateInstance,
             Self::NotFound(_) => Failure::NoSuchInstance,
             Self::TooLarge(_) => Failure::TooLarge,
-            Self::Credentials => Failure::NotAuthenticated,
+            Self::Credentials | Self::TooManyAttempts(_) => Failure::NotAuthenticated,
             Self::Conflict(_) => Failure::BadRequest,
             Self::Io(e) if e.kind() == std::io::ErrorKind::StorageFull => Failure::NoRoom,
+            Self::Database(sqlx::Error::PoolTimedOut) => Failure::NoRoom,
             Self::Config(_)
             | Self::Store(_)
             | Self::Database(_)
+            | Self::Commit(_)
             | Self::Migration(_)
             | Self::Io(_)
             | Self::Internal(_) => Failure::Internal,

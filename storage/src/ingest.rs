@@ -1,7 +1,32 @@
-//! Bytes in: spool → sync → scan → rows, audit line and event in one transaction → success.
+//! Bytes in: spool → scan → sync → store → rows, audit line and event in one transaction → success.
 
-use crate::error::ArchiveError;
-use pacs_core::{AeTitle, Uid};
+use crate::{
+    archive::{Archive, Inner},
+    audit::{AuditAction, AuditRecord, hex},
+    commit::Work,
+    error::ArchiveError,
+    index::NewInstance,
+    objects::new_key,
+};
+use pacs_core::{
+    AeTitle, Uid,
+    data_set::{self, DataSet, Limits},
+    instance::Instance,
+    json::{PathStep, to_json_text},
+    part10::{FileMeta, read_meta},
+};
+use sha2::{Digest, Sha256};
+use std::{
+    fs::File,
+    io::{BufReader, Read, Seek, SeekFrom, Write},
+    sync::Arc,
+};
+use tempfile::{NamedTempFile, TempPath};
+
+/// Bytes gathered before they go to the spool file in one go.
+const BUFFER: usize = 256 << 10;
+/// File Meta Information longer than this is unheard of; the digest is then made from the file.
+const LONGEST_META: usize = 64 << 10;
 
 /// Who brought an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +41,18 @@ pub enum Origin {
     Room(&'static str),
 }
 
+impl Origin {
+    /// Actor and place, for the audit trail.
+    fn actor(&self) -> (&str, &str) {
+        match self {
+            Self::Dimse { calling, address } => (calling.as_str(), address),
+            Self::Web { user, address } => (user, address),
+            Self::Import { path } => ("import", path),
+            Self::Room(room) => (room, ""),
+        }
+    }
+}
+
 /// What the sender announced; checked against the data set before anything is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expected {
@@ -24,9 +61,24 @@ pub struct Expected {
     pub sop_instance: Option<Uid>,
 }
 
-/// An instance on its way in. Dropped without `commit`, it leaves nothing behind.
-pub struct Incoming {
-    // the storage helper fills this in
+impl Expected {
+    fn check(&self, facts: &Instance) -> Result<(), ArchiveError> {
+        let pairs = [
+            ("Study Instance UID", &self.study, &facts.study),
+            ("SOP Class UID", &self.sop_class, &facts.sop_class),
+            ("SOP Instance UID", &self.sop_instance, &facts.sop_instance),
+        ];
+        for (what, expected, actual) in pairs {
+            if let Some(expected) = expected.as_ref().filter(|expected| *expected != actual) {
+                return Err(ArchiveError::Mismatch {
+                    what,
+                    expected: expected.to_string(),
+                    actual: actual.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,14 +99,285 @@ pub struct Ingested {
     pub sop_class: Uid,
 }
 
+/// An instance on its way in. Dropped without `commit`, it leaves nothing behind.
+pub struct Incoming {
+    archive: Arc<Inner>,
+    origin: Origin,
+    /// `None` only while a blocking thread writes to it, and for good if that failed.
+    spool: Option<NamedTempFile>,
+    buffer: Vec<u8>,
+    len: u64,
+    digest: DataSetDigest,
+}
+
+impl Archive {
+    /// Makes room in the spool for one instance.
+    pub async fn receive(&self, origin: Origin) -> Result<Incoming, ArchiveError> {
+        let spool = self.inner.spool.clone();
+        let spool = blocking(move || spool.new_file()).await?;
+        Ok(Incoming {
+            archive: self.inner.clone(),
+            origin,
+            spool: Some(spool),
+            buffer: Vec::new(),
+            len: 0,
+            digest: DataSetDigest::default(),
+        })
+    }
+
+    /// A whole Part 10 file at once.
+    pub async fn ingest(&self, origin: Origin, part10: &[u8], expected: &Expected) -> Result<Ingested, ArchiveError> {
+        let mut incoming = self.receive(origin).await?;
+        incoming.write(part10).await?;
+        incoming.commit(expected).await
+    }
+}
+
 impl Incoming {
     /// Appends bytes of a Part 10 file (preamble and meta included; see `pacs_core::part10::write_meta`).
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
-        todo!()
+        let limit = self.archive.config.max_instance_bytes;
+        self.len += bytes.len() as u64;
+        if self.len > limit {
+            return Err(ArchiveError::TooLarge(limit));
+        }
+        for piece in bytes.chunks(BUFFER) {
+            self.digest.update(piece);
+            self.buffer.extend_from_slice(piece);
+            if self.buffer.len() >= BUFFER {
+                self.flush().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the instance durable and visible. On `Ok` it survives a crash.
-    pub async fn commit(self, expected: &Expected) -> Result<Ingested, ArchiveError> {
-        todo!()
+    pub async fn commit(mut self, expected: &Expected) -> Result<Ingested, ArchiveError> {
+        if self.len > self.archive.config.max_instance_bytes {
+            return Err(ArchiveError::TooLarge(self.archive.config.max_instance_bytes));
+        }
+        let mut spool = self.spool.take().ok_or_else(spool_lost)?;
+        let (buffer, digest, len) = (self.buffer, self.digest, self.len);
+        let expected = expected.clone();
+        let read = blocking(move || {
+            spool.write_all(&buffer)?;
+            let read = Read10::of(spool.as_file_mut(), digest)?;
+            expected.check(&read.facts)?;
+            Ok((read, spool))
+        });
+        let (read, spool) = read.await?;
+        let audit = AuditRecord::of_store(&self.origin, &read.facts);
+        store(&self.archive, read, spool, len, audit).await
+    }
+
+    async fn flush(&mut self) -> Result<(), ArchiveError> {
+        let mut spool = self.spool.take().ok_or_else(spool_lost)?;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let written = blocking(move || {
+            spool.write_all(&buffer)?;
+            buffer.clear();
+            Ok((spool, buffer))
+        });
+        let (spool, buffer) = written.await?;
+        self.spool = Some(spool);
+        self.buffer = buffer;
+        Ok(())
     }
 }
+
+/// Puts the object, then commits its rows. An object whose rows are not wanted is removed again.
+async fn store(
+    archive: &Inner,
+    read: Read10,
+    spool: NamedTempFile,
+    len: u64,
+    audit: AuditRecord,
+) -> Result<Ingested, ArchiveError> {
+    let facts = &read.facts;
+    let ingested = |outcome| Ingested {
+        outcome,
+        study: facts.study.clone(),
+        series: facts.series.clone(),
+        sop_instance: facts.sop_instance.clone(),
+        sop_class: facts.sop_class.clone(),
+    };
+    if holds(archive, facts.sop_instance.as_str(), &read.digest).await? {
+        // A peer that sends all again should not cost us the bytes; the commit below decides in every other case.
+        let record = audit.with_outcome(Outcome::Identical);
+        archive.committer.submit(|reply| Work::Audit(record, reply)).await?;
+        return Ok(ingested(Outcome::Identical));
+    }
+    let spooled = blocking(move || synced(spool)).await?;
+    let key = new_key(facts);
+    archive.objects.put(spooled, &key).await?;
+    let ready = ingested(Outcome::Stored);
+    let new = Box::new(read.into_new_instance(len, key.clone(), audit)?);
+    // On failure the rows may be there all the same (an answer lost): the object stays, and the sweep finds out.
+    let outcome = archive.committer.submit(|reply| Work::Store(new, reply)).await?;
+    if outcome == Outcome::Stored {
+        tracing::info!(sop_instance_uid = %ready.sop_instance, bytes = len, "instance stored");
+    } else if let Err(error) = archive.objects.remove(&key).await {
+        tracing::warn!(%error, "object of a duplicate stays behind");
+    }
+    Ok(Ingested { outcome, ..ready })
+}
+
+/// Whether an instance with the same data set is committed.
+async fn holds(archive: &Inner, sop_instance: &str, digest: &str) -> Result<bool, sqlx::Error> {
+    let statement = sqlx::query(HOLDS).bind(sop_instance).bind(digest);
+    Ok(statement.fetch_optional(&archive.database.pool).await?.is_some())
+}
+
+fn synced(spool: NamedTempFile) -> Result<TempPath, ArchiveError> {
+    spool.as_file().sync_data()?;
+    Ok(spool.into_temp_path())
+}
+
+/// What is read from a received file.
+struct Read10 {
+    facts: Instance,
+    metadata: String,
+    frame_layout: String,
+    data_set_offset: u64,
+    digest: String,
+}
+
+impl Read10 {
+    fn of(file: &mut File, digest: DataSetDigest) -> Result<Self, ArchiveError> {
+        file.rewind()?;
+        let mut reader = BufReader::with_capacity(64 << 10, &mut *file);
+        let meta = read_meta(&mut reader)?;
+        let data_set = data_set::scan(&mut reader, &meta.transfer_syntax, Limits::default())?;
+        let facts = Instance::of(&data_set, meta.transfer_syntax.clone())?;
+        let layout = facts.frames.as_ref().map(serde_json::to_string).transpose();
+        Ok(Self {
+            metadata: metadata(&data_set, &facts)?,
+            frame_layout: layout.map_err(|e| ArchiveError::Internal(e.to_string()))?.unwrap_or_default(),
+            data_set_offset: meta.data_set_offset,
+            digest: digest.finish(file, &meta)?,
+            facts,
+        })
+    }
+
+    fn into_new_instance(self, len: u64, key: String, audit: AuditRecord) -> Result<NewInstance, ArchiveError> {
+        let fits = |n: u64| i64::try_from(n).map_err(|_| ArchiveError::TooLarge(i64::MAX.unsigned_abs()));
+        Ok(NewInstance {
+            byte_len: fits(len)?,
+            data_set_offset: fits(self.data_set_offset)?,
+            facts: self.facts,
+            metadata: self.metadata,
+            data_set_digest: self.digest,
+            object_key: key,
+            frame_layout: self.frame_layout,
+            audit,
+        })
+    }
+}
+
+/// DICOM JSON with BulkDataURIs relative to the service's base, e.g. `studies/1/series/2/instances/3/bulkdata/7FE00010`;
+/// inside sequences item indices from 0 stand between the tags.
+fn metadata(data_set: &DataSet, facts: &Instance) -> Result<String, ArchiveError> {
+    let base = format!("studies/{}/series/{}/instances/{}/bulkdata", facts.study, facts.series, facts.sop_instance);
+    let uri = |path: &[PathStep], _: &data_set::Element| {
+        path.iter().fold(base.clone(), |uri, step| match step {
+            PathStep::Tag(tag) => format!("{uri}/{:04X}{:04X}", tag.0, tag.1),
+            PathStep::Item(index) => format!("{uri}/{index}"),
+        })
+    };
+    String::from_utf8(to_json_text(data_set, &uri)).map_err(|e| ArchiveError::Internal(e.to_string()))
+}
+
+/// SHA-256 of the data set as it streams by: the same data set has the same digest, whatever File Meta Information was
+/// put before it on its way.
+#[derive(Default)]
+struct DataSetDigest {
+    /// The beginning of the file, until it tells where the data set starts.
+    head: Vec<u8>,
+    /// Where hashing began.
+    offset: Option<u64>,
+    hash: Sha256,
+}
+
+impl DataSetDigest {
+    fn update(&mut self, bytes: &[u8]) {
+        if self.offset.is_some() {
+            self.hash.update(bytes);
+            return;
+        }
+        if self.head.len() > LONGEST_META {
+            return;
+        }
+        self.head.extend_from_slice(bytes);
+        let Some(offset) = announced_offset(&self.head) else { return };
+        if let Some(data_set) = self.head.get(offset..) {
+            self.hash.update(data_set);
+            self.offset = Some(offset as u64);
+            self.head = Vec::new();
+        }
+    }
+
+    /// In hexadecimal. Reads the file again if the guess from its first bytes was wrong.
+    fn finish(self, file: &mut File, meta: &FileMeta) -> Result<String, ArchiveError> {
+        let mut hash = self.hash;
+        if self.offset != Some(meta.data_set_offset) {
+            hash = Sha256::new();
+            file.seek(SeekFrom::Start(meta.data_set_offset))?;
+            let mut reader = BufReader::with_capacity(BUFFER, file);
+            let mut chunk = vec![0; BUFFER];
+            loop {
+                let n = reader.read(&mut chunk)?;
+                let Some(read) = chunk.get(..n).filter(|read| !read.is_empty()) else { break };
+                hash.update(read);
+            }
+        }
+        // The same bytes in another transfer syntax are another data set.
+        hash.update(meta.transfer_syntax.uid().as_str());
+        Ok(hex(&hash.finalize()))
+    }
+}
+
+/// Where the data set starts by File Meta Information Group Length (PS3.10 §7.1), if the file begins as it should.
+fn announced_offset(head: &[u8]) -> Option<usize> {
+    const BEFORE: &[u8] = b"DICM\x02\x00\x00\x00UL\x04\x00";
+    let rest = head.get(128..)?.strip_prefix(BEFORE)?;
+    let length = u32::from_le_bytes(rest.first_chunk().copied()?);
+    usize::try_from(length).ok()?.checked_add(128 + BEFORE.len() + 4)
+}
+
+impl AuditRecord {
+    fn of_store(origin: &Origin, facts: &Instance) -> Self {
+        let (actor, place) = origin.actor();
+        Self {
+            at: 0,
+            action: AuditAction::Store,
+            actor: actor.to_owned(),
+            origin: place.to_owned(),
+            success: true,
+            study: Some(facts.study.to_string()),
+            detail: facts.sop_instance.to_string(),
+        }
+    }
+
+    pub(crate) fn with_outcome(mut self, outcome: Outcome) -> Self {
+        let (success, note) = match outcome {
+            Outcome::Stored => (true, ""),
+            Outcome::Identical => (true, " identical, held already"),
+            Outcome::KeptFirst => (false, " other content, the first was kept"),
+        };
+        self.success = success;
+        self.detail += note;
+        self
+    }
+}
+
+fn spool_lost() -> ArchiveError {
+    ArchiveError::Internal("an earlier write to the spool failed".into())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
+) -> Result<T, ArchiveError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| ArchiveError::Internal(e.to_string()))?
+}
+
+const HOLDS: &str = "select object_key from instance where sop_instance_uid = $1 and data_set_digest = $2";

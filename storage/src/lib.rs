@@ -2,15 +2,21 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`archive`] | [`Archive`]: open, ingest, find, read, delete |
-//! | [`ingest`] | [`Incoming`]: bytes stream to the spool, are made durable, then committed with their rows and event |
-//! | [`index`] | all SQL over patient, study, series, instance |
-//! | [`objects`] | instances by key in an object store, with ranged reads |
+//! | [`archive`] | [`Archive`]: open, close, what it is made of |
+//! | [`ingest`] | [`Incoming`]: bytes stream to the spool, are synced, read and put into the store |
+//! | `spool` | where instances gather before they are whole |
+//! | `commit` | the committer: rows, audit line and event of all that waits in one transaction |
+//! | `index` | the rows of patient, study, series, instance: written and removed |
+//! | `find` | [`pacs_core::query::Query`] → SQL → rows |
+//! | `read` | what is stored, as bytes, frames and metadata |
+//! | `objects` | instances by key in an object store, with ranged reads |
 //! | [`outbox`] | events, written in the transaction that caused them |
+//! | `sweep` | quiet series, objects without rows |
 //! | [`jobs`] | leased work: enqueue, claim, extend, finish, fail |
-//! | [`accounts`] | users, roles, sessions, API tokens |
+//! | [`accounts`], `password`, `sign_in` | users, roles, sessions, API tokens |
 //! | [`peers`] | configured application entities |
 //! | [`audit`] | who saw and changed what, append only |
+//! | `database` | the pool, migrations, the head row that orders all changes |
 //! | [`config`], [`error`] | settings and failures |
 //!
 //! Invariants: success is answered only after the bytes are synced and the rows committed; an instance never
@@ -19,19 +25,32 @@
 pub mod accounts;
 pub mod archive;
 pub mod audit;
+mod clock;
+mod commit;
 pub mod config;
+mod database;
 pub mod error;
+mod find;
+mod index;
 pub mod ingest;
 pub mod jobs;
+mod objects;
 pub mod outbox;
+mod password;
 pub mod peers;
+mod read;
+mod sign_in;
+mod spool;
+mod sweep;
 
 pub use accounts::{Principal, Role};
-pub use archive::{Archive, Row, StoredInstance};
+pub use archive::Archive;
 pub use audit::{AuditAction, AuditRecord};
 pub use config::StorageConfig;
 pub use error::ArchiveError;
+pub use find::Row;
 pub use ingest::{Expected, Incoming, Ingested, Origin, Outcome};
 pub use jobs::{Job, JobState};
 pub use outbox::{Event, EventKind};
 pub use peers::Peer;
+pub use read::StoredInstance;

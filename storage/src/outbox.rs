@@ -1,6 +1,9 @@
 //! Events: what happened, in order, written in the transaction that made it true.
 
+use crate::{archive::Archive, clock::now, database::Change, error::ArchiveError};
 use pacs_core::Uid;
+use sqlx::{Row, any::AnyRow};
+use tokio::sync::watch;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -22,3 +25,105 @@ pub enum EventKind {
     SeriesComplete,
     Deleted,
 }
+
+impl EventKind {
+    const ALL: [Self; 3] = [Self::InstanceStored, Self::SeriesComplete, Self::Deleted];
+
+    /// The word in the database and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InstanceStored => "instance_stored",
+            Self::SeriesComplete => "series_complete",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+impl Archive {
+    /// Events after a position, oldest first.
+    pub async fn events(&self, after: i64, limit: u32) -> Result<Vec<Event>, ArchiveError> {
+        let rows = sqlx::query(EVENTS).bind(after).bind(i64::from(limit)).fetch_all(&self.inner.database.pool).await?;
+        rows.iter().map(event).collect()
+    }
+
+    /// Changes to the newest position known to this process (other processes' events show within a second).
+    pub fn newest_event(&self) -> watch::Receiver<i64> {
+        self.inner.newest.subscribe()
+    }
+
+    /// How far a named consumer has come; 0 for a new one.
+    pub async fn consumer_position(&self, consumer: &str) -> Result<i64, ArchiveError> {
+        let row = sqlx::query(CONSUMER_POSITION).bind(consumer).fetch_optional(&self.inner.database.pool).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0))
+    }
+
+    /// Notes that a consumer is done with everything up to `position`; never moves it back.
+    pub async fn acknowledge(&self, consumer: &str, position: i64) -> Result<(), ArchiveError> {
+        self.inner.database.execute(sqlx::query(ACKNOWLEDGE).bind(consumer).bind(position)).await?;
+        Ok(())
+    }
+}
+
+/// What an event tells, before it has a position; texts are empty where nothing applies.
+pub(crate) struct NewEvent<'a> {
+    pub(crate) kind: EventKind,
+    pub(crate) study: &'a str,
+    pub(crate) series: &'a str,
+    pub(crate) sop_instance: &'a str,
+    pub(crate) sop_class: &'a str,
+}
+
+pub(crate) async fn write_event(change: &mut Change<'_>, event: NewEvent<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query(WRITE_EVENT)
+        .bind(change.head.next_event())
+        .bind(event.kind.as_str())
+        .bind(now())
+        .bind(event.study)
+        .bind(event.series)
+        .bind(event.sop_instance)
+        .bind(event.sop_class)
+        .execute(&mut *change.transaction)
+        .await?;
+    Ok(())
+}
+
+/// The newest position in the database.
+pub(crate) async fn newest_position(pool: &sqlx::AnyPool) -> Result<i64, sqlx::Error> {
+    sqlx::query(NEWEST_POSITION).fetch_one(pool).await?.try_get(0)
+}
+
+fn event(row: &AnyRow) -> Result<Event, ArchiveError> {
+    let kind: String = row.try_get(1)?;
+    let uid = |index: usize| -> Result<Option<Uid>, ArchiveError> {
+        let text: String = row.try_get(index)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(|e| ArchiveError::Internal(format!("event with UID {text:?}: {e}")))
+    };
+    Ok(Event {
+        position: row.try_get(0)?,
+        kind: EventKind::ALL
+            .into_iter()
+            .find(|k| k.as_str() == kind)
+            .ok_or_else(|| ArchiveError::Internal(format!("event kind {kind:?}")))?,
+        at: row.try_get(2)?,
+        study: uid(3)?.ok_or_else(|| ArchiveError::Internal("event without study".into()))?,
+        series: uid(4)?,
+        sop_instance: uid(5)?,
+        sop_class: uid(6)?,
+    })
+}
+
+const EVENTS: &str = "select position, kind, at, study, series, sop_instance, sop_class from event
+    where position > $1 order by position limit $2";
+
+const WRITE_EVENT: &str = "insert into event (position, kind, at, study, series, sop_instance, sop_class)
+    values ($1, $2, $3, $4, $5, $6, $7)";
+
+const NEWEST_POSITION: &str = "select event_position from head where id = 1";
+
+const CONSUMER_POSITION: &str = "select position from consumer where name = $1";
+
+const ACKNOWLEDGE: &str = "insert into consumer (name, position) values ($1, $2)
+    on conflict (name) do update set position = excluded.position where consumer.position < excluded.position";

@@ -1,6 +1,8 @@
 //! Configured application entities.
 
+use crate::{archive::Archive, error::ArchiveError};
 use pacs_core::AeTitle;
+use sqlx::{Row, any::AnyRow};
 
 /// A peer that may call us, and where it can be called.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -12,3 +14,51 @@ pub struct Peer {
     pub may_store: bool,
     pub may_find: bool,
 }
+
+impl Archive {
+    /// Adds a peer, or replaces the one with the same AE title.
+    pub async fn put_peer(&self, peer: &Peer) -> Result<(), ArchiveError> {
+        let statement = sqlx::query(PUT_PEER)
+            .bind(peer.ae_title.as_str())
+            .bind(peer.host.as_deref().unwrap_or_default())
+            .bind(peer.port.map_or(0, i64::from))
+            .bind(i64::from(peer.may_store))
+            .bind(i64::from(peer.may_find));
+        self.inner.database.execute(statement).await?;
+        Ok(())
+    }
+
+    pub async fn remove_peer(&self, ae_title: &AeTitle) -> Result<(), ArchiveError> {
+        let removed = self.inner.database.execute(sqlx::query(REMOVE_PEER).bind(ae_title.as_str())).await?;
+        if removed.rows_affected() == 0 {
+            return Err(ArchiveError::NotFound(format!("peer {ae_title}")));
+        }
+        Ok(())
+    }
+
+    /// All peers, by AE title.
+    pub async fn peers(&self) -> Result<Vec<Peer>, ArchiveError> {
+        sqlx::query(PEERS).fetch_all(&self.inner.database.pool).await?.iter().map(peer).collect()
+    }
+}
+
+fn peer(row: &AnyRow) -> Result<Peer, ArchiveError> {
+    let ae_title: String = row.try_get(0)?;
+    let host: String = row.try_get(1)?;
+    let port: i64 = row.try_get(2)?;
+    Ok(Peer {
+        ae_title: ae_title.parse().map_err(|e| ArchiveError::Internal(format!("peer {ae_title:?}: {e}")))?,
+        host: Some(host).filter(|h| !h.is_empty()),
+        port: u16::try_from(port).ok().filter(|&p| p != 0),
+        may_store: row.try_get::<i64, _>(3)? != 0,
+        may_find: row.try_get::<i64, _>(4)? != 0,
+    })
+}
+
+const PUT_PEER: &str = "insert into peer (ae_title, host, port, may_store, may_find) values ($1, $2, $3, $4, $5)
+    on conflict (ae_title) do update set host = excluded.host, port = excluded.port,
+        may_store = excluded.may_store, may_find = excluded.may_find";
+
+const REMOVE_PEER: &str = "delete from peer where ae_title = $1";
+
+const PEERS: &str = "select ae_title, host, port, may_store, may_find from peer order by ae_title";

@@ -1,0 +1,356 @@
+//! The rows of patient, study, series and instance: written at ingest, removed at delete.
+//!
+//! The attribute columns come from [`pacs_core::query::ATTRIBUTES`], so the statements are made from that table once.
+//! Counts, sizes and Modalities in Study are kept up to date here, not counted when asked for.
+
+use crate::{
+    audit::{AuditRecord, write_audit},
+    clock::now,
+    database::Change,
+    find::folded,
+    ingest::Outcome,
+    outbox::{EventKind, NewEvent, write_event},
+};
+use pacs_core::{
+    VR,
+    instance::Instance,
+    query::{ATTRIBUTES, Attribute, Level},
+    tags,
+};
+use sqlx::Row;
+use std::sync::LazyLock;
+
+/// An instance whose bytes are safe in the store and whose rows are to be written.
+pub(crate) struct NewInstance {
+    pub(crate) facts: Instance,
+    /// DICOM JSON.
+    pub(crate) metadata: String,
+    pub(crate) byte_len: i64,
+    pub(crate) data_set_offset: i64,
+    pub(crate) data_set_digest: String,
+    pub(crate) object_key: String,
+    /// [`pacs_core::frame_layout::FrameLayout`] as JSON, empty without pixel data.
+    pub(crate) frame_layout: String,
+    /// Who brought it and whence; the outcome is added to its detail.
+    pub(crate) audit: AuditRecord,
+}
+
+/// Writes all rows of an instance, or none when its UID is held already.
+pub(crate) async fn store(change: &mut Change<'_>, new: &NewInstance) -> Result<Outcome, sqlx::Error> {
+    let outcome = match held(change, new).await? {
+        Some(outcome) => outcome,
+        None => {
+            write_rows(change, new).await?;
+            Outcome::Stored
+        }
+    };
+    write_audit(change, &new.audit.clone().with_outcome(outcome)).await?;
+    Ok(outcome)
+}
+
+/// What the catalog says about an instance of this UID.
+async fn held(change: &mut Change<'_>, new: &NewInstance) -> Result<Option<Outcome>, sqlx::Error> {
+    let statement = sqlx::query(HELD).bind(new.facts.sop_instance.as_str());
+    let Some(row) = statement.fetch_optional(&mut *change.transaction).await? else { return Ok(None) };
+    let (key, digest): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(Some(if key == new.object_key {
+        // Our own row: an earlier commit went through though its answer was lost.
+        Outcome::Stored
+    } else if digest == new.data_set_digest {
+        Outcome::Identical
+    } else {
+        Outcome::KeptFirst
+    }))
+}
+
+async fn write_rows(change: &mut Change<'_>, new: &NewInstance) -> Result<(), sqlx::Error> {
+    let facts = &new.facts;
+    let (study_key, first_of_study, patient_key) = put_study(change, new).await?;
+    let (series_key, first_of_series) = put_series(change, new, study_key).await?;
+    if first_of_series {
+        if patient_key == self::patient_key(facts) {
+            put_patient(change, facts, &patient_key, first_of_study).await?;
+        }
+        sqlx::query(COUNT_SERIES).bind(study_key).execute(&mut *change.transaction).await?;
+        name_modalities(change, study_key).await?;
+    }
+    put_instance(change, new, series_key).await?;
+    let event = NewEvent {
+        kind: EventKind::InstanceStored,
+        study: facts.study.as_str(),
+        series: facts.series.as_str(),
+        sop_instance: facts.sop_instance.as_str(),
+        sop_class: facts.sop_class.as_str(),
+    };
+    write_event(change, event).await
+}
+
+/// Study key, whether the study is new, and the patient it belongs to: the first instance decided.
+async fn put_study(change: &mut Change<'_>, new: &NewInstance) -> Result<(i64, bool, String), sqlx::Error> {
+    let candidate = change.head.next_key();
+    let statement =
+        sqlx::query(PUT_STUDY.as_str()).bind(candidate).bind(patient_key(&new.facts)).bind(new.byte_len).bind(now());
+    let row = bind_values(statement, &new.facts, Level::Study).fetch_one(&mut *change.transaction).await?;
+    let key: i64 = row.try_get(0)?;
+    Ok((key, key == candidate, row.try_get(1)?))
+}
+
+async fn put_series(change: &mut Change<'_>, new: &NewInstance, study: i64) -> Result<(i64, bool), sqlx::Error> {
+    let candidate = change.head.next_key();
+    let statement = sqlx::query(PUT_SERIES.as_str())
+        .bind(candidate)
+        .bind(study)
+        .bind(order(&new.facts, tags::SERIES_NUMBER))
+        .bind(new.byte_len)
+        .bind(now());
+    let row = bind_values(statement, &new.facts, Level::Series).fetch_one(&mut *change.transaction).await?;
+    let key: i64 = row.try_get(0)?;
+    Ok((key, key == candidate))
+}
+
+async fn put_patient(
+    change: &mut Change<'_>,
+    facts: &Instance,
+    key: &str,
+    first_of_study: bool,
+) -> Result<(), sqlx::Error> {
+    let statement = sqlx::query(PUT_PATIENT.as_str()).bind(key).bind(i64::from(first_of_study));
+    bind_values(statement, facts, Level::Patient).execute(&mut *change.transaction).await?;
+    Ok(())
+}
+
+async fn put_instance(change: &mut Change<'_>, new: &NewInstance, series: i64) -> Result<(), sqlx::Error> {
+    let key = change.head.next_key();
+    let statement = sqlx::query(PUT_INSTANCE.as_str())
+        .bind(key)
+        .bind(series)
+        .bind(new.facts.transfer_syntax.uid().as_str())
+        .bind(order(&new.facts, tags::INSTANCE_NUMBER))
+        .bind(new.byte_len)
+        .bind(new.data_set_offset)
+        .bind(&new.data_set_digest)
+        .bind(&new.object_key)
+        .bind(&new.frame_layout)
+        .bind(now());
+    bind_values(statement, &new.facts, Level::Instance).execute(&mut *change.transaction).await?;
+    sqlx::query(PUT_METADATA).bind(key).bind(&new.metadata).execute(&mut *change.transaction).await?;
+    Ok(())
+}
+
+/// Removes the rows of a study, of a series when `series` is not empty, or of one instance; dooms their objects. The
+/// counts of what stays are made anew. Returns how many instances went.
+pub(crate) async fn remove(
+    change: &mut Change<'_>,
+    study: &str,
+    series: &str,
+    sop_instance: &str,
+) -> Result<usize, sqlx::Error> {
+    let row = sqlx::query(STUDY).bind(study).fetch_optional(&mut *change.transaction).await?;
+    let Some(row) = row else { return Ok(0) };
+    let (study, patient): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+    let mut removed = 0;
+    for statement in [DOOM_OBJECTS, REMOVE_METADATA, REMOVE_INSTANCES] {
+        let statement = sqlx::query(statement).bind(study).bind(series).bind(sop_instance);
+        removed = statement.execute(&mut *change.transaction).await?.rows_affected();
+    }
+    for statement in [RECOUNT_SERIES, REMOVE_EMPTY_SERIES] {
+        sqlx::query(statement).bind(study).execute(&mut *change.transaction).await?;
+    }
+    sqlx::query(RECOUNT_STUDY).bind(study).bind(now()).execute(&mut *change.transaction).await?;
+    if sqlx::query(REMOVE_EMPTY_STUDY).bind(study).execute(&mut *change.transaction).await?.rows_affected() == 0 {
+        name_modalities(change, study).await?;
+    } else {
+        sqlx::query(DISCOUNT_PATIENT).bind(&patient).execute(&mut *change.transaction).await?;
+        sqlx::query(REMOVE_EMPTY_PATIENT).bind(&patient).execute(&mut *change.transaction).await?;
+    }
+    Ok(usize::try_from(removed).unwrap_or(usize::MAX))
+}
+
+/// Sets Modalities in Study from the study's series.
+async fn name_modalities(change: &mut Change<'_>, study: i64) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query(MODALITIES).bind(study).fetch_all(&mut *change.transaction).await?;
+    let names = rows.iter().map(|row| row.try_get::<String, _>(0)).collect::<Result<Vec<_>, _>>()?;
+    sqlx::query(NAME_MODALITIES).bind(study).bind(names.join("\\")).execute(&mut *change.transaction).await?;
+    Ok(())
+}
+
+/// Patient ID and issuer; patients without an ID are told apart by study, lest strangers become one.
+fn patient_key(facts: &Instance) -> String {
+    let value = |tag| facts.values.get(&tag).map(|text| clean(text)).unwrap_or_default();
+    match value(tags::PATIENT_ID) {
+        id if id.is_empty() => format!("study {}", facts.study),
+        id => format!("id {}\\{id}", value(tags::ISSUER_OF_PATIENT_ID)),
+    }
+}
+
+/// Sorts by number; what has none comes last.
+fn order(facts: &Instance, tag: pacs_core::Tag) -> i64 {
+    facts.values.get(&tag).and_then(|text| text.trim().parse().ok()).unwrap_or(i64::MAX)
+}
+
+type Statement<'q> = crate::database::Statement<'q>;
+
+/// Binds a level's attribute columns in table order, each folded column behind its name.
+fn bind_values<'q>(mut statement: Statement<'q>, facts: &Instance, level: Level) -> Statement<'q> {
+    for attribute in columns(level) {
+        let value = value(facts, attribute);
+        let fold = has_folded(attribute).then(|| folded(&value));
+        statement = statement.bind(value);
+        if let Some(fold) = fold {
+            statement = statement.bind(fold);
+        }
+    }
+    statement
+}
+
+/// The identity comes from the checked UIDs, so that trailing padding or the like never splits a study.
+fn value(facts: &Instance, attribute: &Attribute) -> String {
+    match attribute.tag {
+        tags::STUDY_INSTANCE_UID => facts.study.to_string(),
+        tags::SERIES_INSTANCE_UID => facts.series.to_string(),
+        tags::SOP_INSTANCE_UID => facts.sop_instance.to_string(),
+        tags::SOP_CLASS_UID => facts.sop_class.to_string(),
+        tag => facts.values.get(&tag).map(|text| clean(text)).unwrap_or_default(),
+    }
+}
+
+/// PostgreSQL has no NUL in text, and no attribute here may have one (PS3.5 §6.2).
+fn clean(text: &str) -> String {
+    text.replace('\0', "")
+}
+
+/// The attributes of a level that are columns of its table, filled from the data set.
+pub(crate) fn columns(level: Level) -> impl Iterator<Item = &'static Attribute> {
+    ATTRIBUTES.iter().filter(move |a| a.level == level && !a.derived)
+}
+
+/// Person names have a second column `…_folded`, by which they are matched.
+pub(crate) fn has_folded(attribute: &Attribute) -> bool {
+    attribute.vr == VR::PN
+}
+
+const HELD: &str = "select object_key, data_set_digest from instance where sop_instance_uid = $1";
+
+static PUT_STUDY: LazyLock<String> = LazyLock::new(|| {
+    upsert(
+        Level::Study,
+        "insert into study (study_key, patient_key, number_of_study_related_series,
+            number_of_study_related_instances, byte_len, changed_at",
+        "$1, $2, 0, 1, $3, $4",
+        4,
+        "on conflict (study_instance_uid) do update set
+            number_of_study_related_instances = study.number_of_study_related_instances + 1,
+            byte_len = study.byte_len + excluded.byte_len, changed_at = excluded.changed_at",
+        "returning study_key, patient_key",
+    )
+});
+
+static PUT_SERIES: LazyLock<String> = LazyLock::new(|| {
+    upsert(
+        Level::Series,
+        "insert into series (series_key, study_key, series_order, number_of_series_related_instances, byte_len,
+            changed_at, announced",
+        "$1, $2, $3, 1, $4, $5, 0",
+        5,
+        "on conflict (study_key, series_instance_uid) do update set
+            number_of_series_related_instances = series.number_of_series_related_instances + 1,
+            byte_len = series.byte_len + excluded.byte_len, changed_at = excluded.changed_at, announced = 0",
+        "returning series_key",
+    )
+});
+
+static PUT_PATIENT: LazyLock<String> = LazyLock::new(|| {
+    upsert(
+        Level::Patient,
+        "insert into patient (patient_key, number_of_studies",
+        "$1, $2",
+        2,
+        "on conflict (patient_key) do update set
+            number_of_studies = patient.number_of_studies + excluded.number_of_studies",
+        "",
+    )
+});
+
+static PUT_INSTANCE: LazyLock<String> = LazyLock::new(|| {
+    let (names, values, _) = attribute_columns(Level::Instance, 10);
+    format!(
+        "insert into instance (instance_key, series_key, available_transfer_syntax_uid, instance_order, byte_len,
+            data_set_offset, data_set_digest, object_key, frame_layout, stored_at{names})
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10{values})"
+    )
+});
+
+/// An insert that adds to the row that is there, and fills its empty attributes: the first writer's values stay.
+fn upsert(level: Level, insert: &str, given: &str, bound: usize, conflict: &str, returning: &str) -> String {
+    let (names, values, fills) = attribute_columns(level, bound);
+    format!("{insert}{names}) values ({given}{values}) {conflict}{fills} {returning}")
+}
+
+/// Column names, placeholders after the first `bound`, and `set` terms of a level's attributes, each led by a comma.
+fn attribute_columns(level: Level, bound: usize) -> (String, String, String) {
+    let table = table(level);
+    let (mut names, mut values, mut fills) = (String::new(), String::new(), String::new());
+    let with_folded = |a: &'static Attribute| {
+        std::iter::once(a.column.to_owned()).chain(has_folded(a).then(|| format!("{}_folded", a.column)))
+    };
+    for (at, column) in columns(level).flat_map(with_folded).enumerate() {
+        names += &format!(", {column}");
+        values += &format!(", ${}", bound + at + 1);
+        fills +=
+            &format!(", {column} = case when {table}.{column} = '' then excluded.{column} else {table}.{column} end");
+    }
+    (names, values, fills)
+}
+
+pub(crate) const fn table(level: Level) -> &'static str {
+    match level {
+        Level::Patient => "patient",
+        Level::Study => "study",
+        Level::Series => "series",
+        Level::Instance => "instance",
+    }
+}
+
+const PUT_METADATA: &str = "insert into instance_metadata (instance_key, json) values ($1, $2)";
+
+const COUNT_SERIES: &str = "update study set number_of_study_related_series = number_of_study_related_series + 1
+    where study_key = $1";
+
+const MODALITIES: &str = "select distinct modality from series where study_key = $1 and modality <> ''
+    order by modality";
+
+const NAME_MODALITIES: &str = "update study set modalities_in_study = $2 where study_key = $1";
+
+const STUDY: &str = "select study_key, patient_key from study where study_instance_uid = $1";
+
+const DOOM_OBJECTS: &str = "insert into doomed_object (object_key)
+    select i.object_key from instance i join series se on se.series_key = i.series_key
+    where se.study_key = $1 and ($2 = '' or se.series_instance_uid = $2) and ($3 = '' or i.sop_instance_uid = $3)";
+
+const REMOVE_METADATA: &str = "delete from instance_metadata where instance_key in (
+    select i.instance_key from instance i join series se on se.series_key = i.series_key
+    where se.study_key = $1 and ($2 = '' or se.series_instance_uid = $2) and ($3 = '' or i.sop_instance_uid = $3))";
+
+const REMOVE_INSTANCES: &str = "delete from instance where ($3 = '' or sop_instance_uid = $3) and series_key in (
+    select series_key from series where study_key = $1 and ($2 = '' or series_instance_uid = $2))";
+
+const RECOUNT_SERIES: &str = "update series set
+        number_of_series_related_instances = (select count(*) from instance i where i.series_key = series.series_key),
+        byte_len = (select coalesce(sum(i.byte_len), 0) from instance i where i.series_key = series.series_key)
+    where study_key = $1";
+
+const REMOVE_EMPTY_SERIES: &str = "delete from series
+    where study_key = $1 and number_of_series_related_instances = 0";
+
+const RECOUNT_STUDY: &str = "update study set changed_at = $2,
+        number_of_study_related_series = (select count(*) from series se where se.study_key = study.study_key),
+        number_of_study_related_instances = (select coalesce(sum(se.number_of_series_related_instances), 0)
+            from series se where se.study_key = study.study_key),
+        byte_len = (select coalesce(sum(se.byte_len), 0) from series se where se.study_key = study.study_key)
+    where study_key = $1";
+
+const REMOVE_EMPTY_STUDY: &str = "delete from study where study_key = $1 and number_of_study_related_instances = 0";
+
+const DISCOUNT_PATIENT: &str = "update patient set number_of_studies = number_of_studies - 1 where patient_key = $1";
+
+const REMOVE_EMPTY_PATIENT: &str = "delete from patient where patient_key = $1 and number_of_studies <= 0";

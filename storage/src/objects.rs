@@ -1,0 +1,195 @@
+//! Instances by key in an object store: a local folder, or a bucket by URL.
+
+use crate::{config::StorageConfig, error::ArchiveError};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::{ObjectStore, ObjectStoreExt, buffered::BufWriter, local::LocalFileSystem, path::Path as Key};
+use pacs_core::instance::Instance;
+use sha2::{Digest, Sha256};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tempfile::TempPath;
+use tokio::io::AsyncWriteExt;
+
+/// Larger objects go up in parts of this many bytes.
+const PART: usize = 8 << 20;
+
+pub(crate) struct Objects {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// Where keys start in the store.
+    pub(crate) prefix: Key,
+    /// Set when objects are files of ours: then a put is a rename.
+    folder: Option<PathBuf>,
+}
+
+impl Objects {
+    pub(crate) async fn open(config: &StorageConfig) -> Result<Self, ArchiveError> {
+        match &config.store_url {
+            None => Self::open_folder(config.data_dir.join("objects")).await,
+            Some(url) => {
+                let url = url::Url::parse(url).map_err(|e| ArchiveError::Config(format!("store_url: {e}")))?;
+                match url.scheme() {
+                    "file" => {
+                        let folder = url.to_file_path();
+                        let folder = folder.map_err(|()| ArchiveError::Config("store_url: no local path".into()))?;
+                        Self::open_folder(folder).await
+                    }
+                    _ => Self::open_bucket(&url),
+                }
+            }
+        }
+    }
+
+    async fn open_folder(folder: PathBuf) -> Result<Self, ArchiveError> {
+        tokio::fs::create_dir_all(&folder).await?;
+        let folder = tokio::fs::canonicalize(&folder).await?;
+        let store = Arc::new(LocalFileSystem::new_with_prefix(&folder)?);
+        Ok(Self { store, prefix: Key::default(), folder: Some(folder) })
+    }
+
+    /// Credentials and endpoint come from the environment under the names that the clouds' own tools use.
+    fn open_bucket(url: &url::Url) -> Result<Self, ArchiveError> {
+        let cloud = |name: &str| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| name.starts_with(prefix));
+        let variables = std::env::vars().filter(|(name, _)| cloud(name));
+        let (store, prefix) =
+            object_store::parse_url_opts(url, variables.map(|(name, value)| (name.to_lowercase(), value)))?;
+        Ok(Self { store: store.into(), prefix, folder: None })
+    }
+
+    /// Moves a synced spool file into the store. The object is durable when this returns.
+    pub(crate) async fn put(&self, spooled: TempPath, key: &str) -> Result<(), ArchiveError> {
+        match &self.folder {
+            Some(folder) => {
+                let (folder, target) = (folder.clone(), folder.join(key));
+                tokio::task::spawn_blocking(move || move_into(spooled, &folder, &target))
+                    .await
+                    .map_err(|e| ArchiveError::Internal(e.to_string()))?
+            }
+            None => self.upload(&spooled, key).await,
+        }
+    }
+
+    async fn upload(&self, spooled: &Path, key: &str) -> Result<(), ArchiveError> {
+        let mut file = tokio::fs::File::open(spooled).await?;
+        let mut writer = BufWriter::with_capacity(self.store.clone(), self.key(key)?, PART);
+        if let Err(error) =
+            tokio::io::copy_buf(&mut tokio::io::BufReader::with_capacity(1 << 20, &mut file), &mut writer).await
+        {
+            // Parts that stay behind cost money; the first error is the one to tell.
+            let _ = writer.abort().await;
+            return Err(error.into());
+        }
+        Ok(writer.shutdown().await?)
+    }
+
+    pub(crate) async fn read(
+        &self,
+        key: &str,
+    ) -> Result<BoxStream<'static, Result<Bytes, ArchiveError>>, ArchiveError> {
+        let found = self.store.get(&self.key(key)?).await?;
+        Ok(found.into_stream().map_err(ArchiveError::from).boxed())
+    }
+
+    pub(crate) async fn read_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, ArchiveError> {
+        Ok(self.store.get_range(&self.key(key)?, range).await?)
+    }
+
+    /// Several ranges; near ones are read together.
+    pub(crate) async fn read_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
+        Ok(self.store.get_ranges(&self.key(key)?, ranges).await?)
+    }
+
+    /// Removes an object; one that is gone already is no failure.
+    pub(crate) async fn remove(&self, key: &str) -> Result<(), ArchiveError> {
+        match self.store.delete(&self.key(key)?).await {
+            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// All keys with the time of their last change in milliseconds since 1970-01-01 UTC.
+    pub(crate) fn list(&self) -> BoxStream<'static, Result<(String, i64), ArchiveError>> {
+        let prefix = self.prefix.clone();
+        let listed = self.store.list(Some(&prefix).filter(|prefix| !prefix.as_ref().is_empty()));
+        let entry = move |meta: object_store::ObjectMeta| {
+            let key = meta.location.as_ref().strip_prefix(prefix.as_ref()).unwrap_or_default();
+            (key.trim_start_matches('/').to_owned(), meta.last_modified.timestamp_millis())
+        };
+        listed.map_ok(entry).map_err(ArchiveError::from).boxed()
+    }
+
+    /// Writes, reads and removes a small object.
+    pub(crate) async fn check(&self) -> Result<(), ArchiveError> {
+        let key = format!("check-{:016x}", rand::random::<u64>());
+        self.store.put(&self.key(&key)?, Bytes::from_static(b"ok").into()).await?;
+        let back = self.read_range(&key, 0..2).await?;
+        self.remove(&key).await?;
+        if back != b"ok"[..] {
+            return Err(ArchiveError::Internal("the object store gave back other bytes".into()));
+        }
+        Ok(())
+    }
+
+    fn key(&self, key: &str) -> Result<Key, ArchiveError> {
+        let prefix = self.prefix.as_ref();
+        let whole = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}/{key}") };
+        Key::parse(&whole).map_err(|e| ArchiveError::Internal(format!("object key: {e}")))
+    }
+}
+
+/// A key of its own for each arrival, so that no two ever overwrite or remove each other's bytes.
+///
+/// Only lower-case hexadecimal digits, dots and the digits of UIDs: safe on every file system. The first folder spreads
+/// studies, for file systems and buckets that dislike millions of names in one place.
+pub(crate) fn new_key(facts: &Instance) -> String {
+    let spread = Sha256::digest(facts.study.as_str()).first().copied().unwrap_or_default();
+    let arrival = rand::random::<u64>();
+    format!("{spread:02x}/{}/{}/{}-{arrival:016x}", facts.study, facts.series, facts.sop_instance)
+}
+
+/// The SOP Instance UID in a key.
+pub(crate) fn sop_instance_of(key: &str) -> Option<&str> {
+    key.rsplit_once('/')?.1.rsplit_once('-').map(|(uid, _)| uid)
+}
+
+fn move_into(spooled: TempPath, root: &Path, target: &Path) -> Result<(), ArchiveError> {
+    let folder = target.parent().unwrap_or(root);
+    make_folders(folder, root)?;
+    match std::fs::rename(&spooled, target) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => copy_into(&spooled, folder, target)?,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(sync_folder(folder)?)
+}
+
+/// The spool is on another file system: a copy beside the target, then the rename.
+fn copy_into(spooled: &Path, folder: &Path, target: &Path) -> Result<(), ArchiveError> {
+    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::copy(&mut std::fs::File::open(spooled)?, &mut beside)?;
+    beside.as_file().sync_all()?;
+    beside.persist(target).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// Makes missing folders below `root`, each synced into the one above it.
+fn make_folders(folder: &Path, root: &Path) -> std::io::Result<()> {
+    if folder == root || folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().unwrap_or(root);
+    make_folders(above, root)?;
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_folder(above)
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { std::fs::File::open(folder)?.sync_all() } else { Ok(()) }
+}

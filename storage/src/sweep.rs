@@ -1,0 +1,174 @@
+//! Housekeeping: series that fell quiet, what a crash left behind, and removal.
+
+use crate::{
+    archive::Archive,
+    audit::{AuditAction, AuditRecord, write_audit},
+    clock::now,
+    commit::announce,
+    database::Change,
+    error::ArchiveError,
+    index::remove,
+    objects::sop_instance_of,
+    outbox::{EventKind, NewEvent, write_event},
+};
+use futures::TryStreamExt;
+use pacs_core::Uid;
+use sqlx::{Row, any::AnyRow};
+use std::time::Duration;
+
+/// Doomed objects looked at in one go.
+const DOOMED_AT_ONCE: i64 = 1000;
+
+impl Archive {
+    /// The association or batch that brought these series is over: announces them complete if the configuration says so.
+    pub async fn released(&self, series: &[Uid]) -> Result<(), ArchiveError> {
+        if !self.inner.config.complete_on_release || series.is_empty() {
+            return Ok(());
+        }
+        let mut change = self.inner.database.change().await?;
+        for uid in series {
+            let rows = sqlx::query(RELEASE).bind(uid.as_str()).fetch_all(&mut *change.transaction).await?;
+            write_complete(&mut change, &rows).await?;
+        }
+        announce(&self.inner.newest, change.commit().await?);
+        Ok(())
+    }
+
+    /// Writes a `SeriesComplete` event for every series that has been quiet long enough; returns how many.
+    pub async fn announce_quiet_series(&self) -> Result<usize, ArchiveError> {
+        let quiet = i64::try_from(self.inner.config.quiet_seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let before = now().saturating_sub(quiet);
+        if sqlx::query(ANY_QUIET).bind(before).fetch_optional(&self.inner.database.pool).await?.is_none() {
+            return Ok(0);
+        }
+        let mut change = self.inner.database.change().await?;
+        let rows = sqlx::query(QUIET).bind(before).fetch_all(&mut *change.transaction).await?;
+        write_complete(&mut change, &rows).await?;
+        announce(&self.inner.newest, change.commit().await?);
+        Ok(rows.len())
+    }
+
+    /// Removes a study, series or instance from index and store; written to the outbox. Returns how many instances.
+    pub async fn delete(
+        &self,
+        study: &Uid,
+        series: Option<&Uid>,
+        sop_instance: Option<&Uid>,
+    ) -> Result<usize, ArchiveError> {
+        self.delete_by("archive", "", study, series, sop_instance).await
+    }
+
+    /// As [`Self::delete`]; the audit trail names who did it and from where.
+    pub async fn delete_by(
+        &self,
+        actor: &str,
+        origin: &str,
+        study: &Uid,
+        series: Option<&Uid>,
+        sop_instance: Option<&Uid>,
+    ) -> Result<usize, ArchiveError> {
+        let text = |uid: Option<&Uid>| uid.map(Uid::to_string).unwrap_or_default();
+        let (series, sop_instance) = (text(series), text(sop_instance));
+        let mut change = self.inner.database.change().await?;
+        let removed = remove(&mut change, study.as_str(), &series, &sop_instance).await?;
+        if removed == 0 {
+            return Err(ArchiveError::NotFound(format!("study {study} series {series} instance {sop_instance}")));
+        }
+        let event = NewEvent {
+            kind: EventKind::Deleted,
+            study: study.as_str(),
+            series: &series,
+            sop_instance: &sop_instance,
+            sop_class: "",
+        };
+        write_event(&mut change, event).await?;
+        let record = AuditRecord {
+            at: 0,
+            action: AuditAction::Delete,
+            actor: actor.to_owned(),
+            origin: origin.to_owned(),
+            success: true,
+            study: Some(study.to_string()),
+            detail: format!("{removed} instances; series {series} instance {sop_instance}"),
+        };
+        write_audit(&mut change, &record).await?;
+        announce(&self.inner.newest, change.commit().await?);
+        self.remove_doomed_objects().await?;
+        Ok(removed)
+    }
+
+    /// Removes the objects of deleted rows from the store; what cannot be removed now is tried again next time.
+    pub(crate) async fn remove_doomed_objects(&self) -> Result<(), ArchiveError> {
+        loop {
+            let rows = sqlx::query(DOOMED).bind(DOOMED_AT_ONCE).fetch_all(&self.inner.database.pool).await?;
+            let mut left = rows.is_empty();
+            for row in &rows {
+                let key: String = row.try_get(0)?;
+                match self.inner.objects.remove(&key).await {
+                    Ok(()) => {
+                        self.inner.database.execute(sqlx::query(GONE).bind(&key)).await?;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "removing an object failed, it is tried again later");
+                        left = true;
+                    }
+                }
+            }
+            if left {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes objects that have no row: what a crash between the put and the commit left behind. Looks at the whole
+    /// store; objects younger than `min_age` are left alone, as their rows may be about to come. Returns how many.
+    pub async fn sweep_objects(&self, min_age: Duration) -> Result<usize, ArchiveError> {
+        let objects = &self.inner.objects;
+        let until = now().saturating_sub(i64::try_from(min_age.as_millis()).unwrap_or(i64::MAX));
+        let mut listed = objects.list();
+        let mut removed = 0;
+        while let Some((key, modified)) = listed.try_next().await? {
+            if modified > until {
+                continue;
+            }
+            let Some(uid) = sop_instance_of(&key) else { continue };
+            let row = sqlx::query(OBJECT_OF).bind(uid).fetch_optional(&self.inner.database.pool).await?;
+            let in_use: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
+            if in_use.as_ref() != Some(&key) {
+                objects.remove(&key).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Events for rows of (study, series).
+async fn write_complete(change: &mut Change<'_>, rows: &[AnyRow]) -> Result<(), sqlx::Error> {
+    for row in rows {
+        let (study, series): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let event = NewEvent {
+            kind: EventKind::SeriesComplete,
+            study: &study,
+            series: &series,
+            sop_instance: "",
+            sop_class: "",
+        };
+        write_event(change, event).await?;
+    }
+    Ok(())
+}
+
+const ANY_QUIET: &str = "select series_key from series where announced = 0 and changed_at <= $1 limit 1";
+
+const QUIET: &str = "update series set announced = 1 where announced = 0 and changed_at <= $1
+    returning (select study_instance_uid from study where study.study_key = series.study_key), series_instance_uid";
+
+const RELEASE: &str = "update series set announced = 1 where announced = 0 and series_instance_uid = $1
+    returning (select study_instance_uid from study where study.study_key = series.study_key), series_instance_uid";
+
+const DOOMED: &str = "select object_key from doomed_object limit $1";
+
+const GONE: &str = "delete from doomed_object where object_key = $1";
+
+const OBJECT_OF: &str = "select object_key from instance where sop_instance_uid = $1";
