@@ -76,27 +76,36 @@ fn equal(vr: VR, wanted: &str, value: &str) -> bool {
     match vr {
         VR::DA | VR::TM => within(vr, Some(wanted), Some(wanted), value),
         VR::PN => names(wanted, value, |wanted, value| wanted == value),
-        VR::IS | VR::US | VR::DS => match (wanted.parse::<f64>(), value.parse::<f64>()) {
-            (Ok(wanted), Ok(value)) => wanted == value,
-            _ => wanted == value,
-        },
+        VR::IS | VR::US | VR::DS => number_text(wanted) == number_text(value),
         _ => wanted == value,
     }
 }
 
 /// Compares names group by group; a question of one group may be any of the three.
 fn names(wanted: &str, value: &str, same: fn(&str, &str) -> bool) -> bool {
-    let fold = |text: &str| text.to_lowercase();
-    let group = |text: &str| text.trim_end_matches([' ', '^']).to_owned();
-    let (wanted, value) = (fold(wanted), fold(value));
-    if !wanted.contains('=') {
-        return value.split('=').any(|value| same(&group(&wanted), &group(value)));
+    let (wanted, value) = (name_groups(wanted), name_groups(value));
+    if let [wanted] = wanted.as_slice() {
+        return value.iter().any(|value| same(wanted, value));
     }
-    let mut values = value.split('=');
-    wanted.split('=').all(|wanted| {
+    let mut values = value.iter().map(String::as_str);
+    wanted.iter().all(|wanted| {
         let value = values.next().unwrap_or_default();
-        wanted.is_empty() || same(&group(wanted), &group(value))
+        wanted.is_empty() || same(wanted, value)
     })
+}
+
+/// The component groups of a person name (PS3.5 §6.2.1) as they are compared: without case and trailing delimiters.
+pub fn name_groups(name: &str) -> Vec<String> {
+    name.to_lowercase().split('=').map(|group| group.trim_end_matches([' ', '^']).to_owned()).collect()
+}
+
+/// A number as it is compared: one text for `7`, `007` and `+7`; what is no number stays as it is.
+pub fn number_text(text: &str) -> String {
+    match text.trim().parse::<f64>() {
+        // The sum makes one zero of the two.
+        Ok(number) if number.is_finite() => (number + 0.0).to_string(),
+        _ => text.to_owned(),
+    }
 }
 
 /// `*` is any characters, `?` any one (PS3.4 C.2.2.2.4). Takes time proportional to both lengths at worst.
@@ -129,15 +138,18 @@ fn wildcard(pattern: &str, value: &str) -> bool {
 
 /// Both ends inclusive, each to its own precision.
 fn within(vr: VR, from: Option<&str>, to: Option<&str>, value: &str) -> bool {
-    let Some(value) = digits(vr, value).map(|digits| pad(vr, digits, '0')) else { return false };
-    let bound = |text: Option<&str>, fill| text.and_then(|text| digits(vr, text)).map(|digits| pad(vr, digits, fill));
+    let Some(value) = moment_text(vr, value, '0') else { return false };
+    let bound = |text: Option<&str>, fill| text.and_then(|text| moment_text(vr, text, fill));
     bound(from, '0').is_none_or(|from| from <= value) && bound(to, '9').is_none_or(|to| value <= to)
 }
 
-fn pad(vr: VR, digits: String, fill: char) -> String {
+/// A date or time as it is compared: all digits it can have, those that are not given filled with `fill` (`0` for a
+/// value or the begin of a range, `9` for the end). `None` if it is neither date nor time.
+pub fn moment_text(vr: VR, text: &str, fill: char) -> Option<String> {
+    let digits = digits(vr, text)?;
     let width = if vr == VR::DA { 8 } else { 12 };
     let missing = width - digits.len().min(width);
-    digits.chars().chain(std::iter::repeat_n(fill, missing)).collect()
+    Some(digits.chars().chain(std::iter::repeat_n(fill, missing)).collect())
 }
 
 /// The digits of a date (to 8) or time (to 12, microseconds), most significant first; `None` if it is none.

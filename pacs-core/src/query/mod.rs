@@ -6,6 +6,7 @@ mod matching;
 mod parameters;
 
 pub use attribute::{ATTRIBUTES, Attribute, attribute};
+pub use matching::{moment_text, name_groups, number_text};
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
