@@ -1,5 +1,6 @@
 -- The first catalog: what is held, what happened, what is to be done, and who may ask.
 -- One text for SQLite and PostgreSQL: text and bigint columns, keys made by us, '' for an absent value.
+-- Names, dates, times and integers have columns beside the value as sent, in the form in which they are matched.
 
 -- The one row that every change of the catalog locks first. It hands out keys and positions, so that positions rise in
 -- commit order also with several processes, and readers of the outbox miss nothing.
@@ -16,30 +17,42 @@ insert into head (id, last_key, event_position, audit_position, audit_hash) valu
 create table patient (
     patient_key text primary key,
     patient_name text not null default '',
-    patient_name_folded text not null default '',
+    patient_name_alphabetic text not null default '',
+    patient_name_ideographic text not null default '',
+    patient_name_phonetic text not null default '',
     patient_id text not null default '',
     issuer_of_patient_id text not null default '',
     patient_birth_date text not null default '',
+    patient_birth_date_match text not null default '',
     patient_birth_time text not null default '',
+    patient_birth_time_match text not null default '',
     patient_sex text not null default '',
     number_of_studies bigint not null
 );
 create index patient_by_id on patient (patient_id);
-create index patient_by_name on patient (patient_name_folded);
+create index patient_by_alphabetic on patient (patient_name_alphabetic);
+create index patient_by_ideographic on patient (patient_name_ideographic);
+create index patient_by_phonetic on patient (patient_name_phonetic);
 
 create table study (
     study_key bigint primary key,
     patient_key text not null,
     study_instance_uid text not null default '',
     study_date text not null default '',
+    study_date_match text not null default '',
     study_time text not null default '',
+    study_time_match text not null default '',
     accession_number text not null default '',
     study_id text not null default '',
     study_description text not null default '',
     referring_physician_name text not null default '',
-    referring_physician_name_folded text not null default '',
+    referring_physician_name_alphabetic text not null default '',
+    referring_physician_name_ideographic text not null default '',
+    referring_physician_name_phonetic text not null default '',
     name_of_physicians_reading_study text not null default '',
-    name_of_physicians_reading_study_folded text not null default '',
+    name_of_physicians_reading_study_alphabetic text not null default '',
+    name_of_physicians_reading_study_ideographic text not null default '',
+    name_of_physicians_reading_study_phonetic text not null default '',
     patient_age text not null default '',
     institution_name text not null default '',
     timezone_offset_from_utc text not null default '',
@@ -51,7 +64,7 @@ create table study (
 );
 create unique index study_by_uid on study (study_instance_uid);
 create index study_by_patient on study (patient_key);
-create index study_by_date on study (study_date, study_time, study_key);
+create index study_by_date on study (study_date_match, study_time_match, study_key);
 create index study_by_accession on study (accession_number);
 
 -- A series belongs to one study: the same Series Instance UID in two studies is two series.
@@ -61,9 +74,12 @@ create table series (
     series_instance_uid text not null default '',
     modality text not null default '',
     series_number text not null default '',
+    series_number_match text not null default '',
     series_description text not null default '',
     series_date text not null default '',
+    series_date_match text not null default '',
     series_time text not null default '',
+    series_time_match text not null default '',
     body_part_examined text not null default '',
     laterality text not null default '',
     protocol_name text not null default '',
@@ -72,7 +88,9 @@ create table series (
     manufacturer_model_name text not null default '',
     station_name text not null default '',
     performed_procedure_step_start_date text not null default '',
+    performed_procedure_step_start_date_match text not null default '',
     performed_procedure_step_start_time text not null default '',
+    performed_procedure_step_start_time_match text not null default '',
     performed_procedure_step_id text not null default '',
     scheduled_procedure_step_id text not null default '',
     requested_procedure_id text not null default '',
@@ -93,13 +111,18 @@ create table instance (
     sop_instance_uid text not null default '',
     sop_class_uid text not null default '',
     instance_number text not null default '',
+    instance_number_match text not null default '',
     content_date text not null default '',
+    content_date_match text not null default '',
     content_time text not null default '',
+    content_time_match text not null default '',
     acquisition_number text not null default '',
+    acquisition_number_match text not null default '',
     rows text not null default '',
     columns text not null default '',
     bits_allocated text not null default '',
     number_of_frames text not null default '',
+    number_of_frames_match text not null default '',
     available_transfer_syntax_uid text not null,
     instance_order bigint not null,
     byte_len bigint not null,

@@ -147,6 +147,10 @@ impl Archive {
     ///
     /// After some failures in a row a name has to wait, longer each time: `TooManyAttempts`.
     pub async fn sign_in(&self, name: &str, password: &str) -> Result<(Principal, String), ArchiveError> {
+        if name.contains('\0') {
+            // PostgreSQL has no such text.
+            return Err(ArchiveError::Credentials);
+        }
         self.inner.sign_ins.admit(name)?;
         let row = sqlx::query(PERSON).bind(name).fetch_optional(&self.inner.database.pool).await?;
         let hash = row.as_ref().map(|row| row.try_get::<String, _>(2)).transpose()?;

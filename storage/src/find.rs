@@ -3,18 +3,19 @@
 use crate::{
     archive::Archive,
     error::ArchiveError,
-    index::{has_folded, table},
+    index::{match_columns, table},
 };
 use pacs_core::{
     Tag, VR,
-    query::{ATTRIBUTES, Attribute, Condition, Level, Query, attribute},
+    query::{ATTRIBUTES, Attribute, Condition, Level, Query, attribute, moment_text, name_groups, number_text},
     tags,
 };
 use sqlx::{AssertSqlSafe, Row as _, any::AnyRow};
 use std::collections::BTreeMap;
 
-/// SQLite binds 32,766 values at most.
+/// SQLite binds 32,766 values at most, and nests a thousand terms.
 const VALUES_AT_MOST: usize = 30_000;
+const TERMS_AT_MOST: usize = 200;
 
 /// One match: values by tag (multiple values backslash-separated), derived counts included; empty ones left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,8 +69,8 @@ fn statement(query: &Query) -> Result<(String, Vec<Value>), ArchiveError> {
             terms.push(term(attribute, condition, &mut values));
         }
     }
-    if values.len() > VALUES_AT_MOST {
-        return Err(ArchiveError::Conflict(format!("a query has at most {VALUES_AT_MOST} values")));
+    if values.len() > VALUES_AT_MOST || query.conditions.iter().any(|(tag, condition)| is_too_long(*tag, condition)) {
+        return Err(ArchiveError::Conflict("the query lists too many values".into()));
     }
     let condition = if terms.is_empty() { String::new() } else { format!(" where {}", terms.join(" and ")) };
     let page = page(query, &mut values);
@@ -80,6 +81,12 @@ fn statement(query: &Query) -> Result<(String, Vec<Value>), ArchiveError> {
         order(query.level)
     );
     Ok((sql, values))
+}
+
+/// Lists of dates, times and names are not one term but many.
+fn is_too_long(tag: Tag, condition: &Condition) -> bool {
+    let many = attribute(tag).is_some_and(|attribute| matches!(attribute.vr, VR::DA | VR::TM | VR::PN));
+    matches!(condition, Condition::AnyOf(wanted) if many && wanted.len() > TERMS_AT_MOST)
 }
 
 const fn from(level: Level) -> &'static str {
@@ -101,13 +108,13 @@ const fn from(level: Level) -> &'static str {
 /// Ends in a key, so that pages neither repeat nor miss a row.
 const fn order(level: Level) -> &'static str {
     match level {
-        Level::Patient => "patient.patient_name_folded, patient.patient_key",
-        Level::Study => "study.study_date desc, study.study_time desc, study.study_key desc",
+        Level::Patient => "patient.patient_name_alphabetic, patient.patient_key",
+        Level::Study => "study.study_date_match desc, study.study_time_match desc, study.study_key desc",
         Level::Series => {
-            "study.study_date desc, study.study_time desc, study.study_key desc, series.series_order, series.series_key"
+            "study.study_date_match desc, study.study_time_match desc, study.study_key desc, series.series_order, series.series_key"
         }
         Level::Instance => {
-            "study.study_date desc, study.study_time desc, study.study_key desc, series.series_order,
+            "study.study_date_match desc, study.study_time_match desc, study.study_key desc, series.series_order,
                 series.series_key, instance.instance_order, instance.instance_key"
         }
     }
@@ -136,36 +143,100 @@ fn text_of(attribute: &'static Attribute) -> String {
 
 fn term(attribute: &'static Attribute, condition: &Condition, values: &mut Vec<Value>) -> String {
     if attribute.tag == tags::MODALITIES_IN_STUDY {
-        let term = matching("one.modality", attribute.vr, condition, values);
+        let term = matching("one.modality", attribute, condition, values);
         return format!("exists (select 1 from series one where one.study_key = study.study_key and {term})");
     }
-    let column = text_of(attribute);
-    let column = if has_folded(attribute) { format!("{column}_folded") } else { column };
-    matching(&column, attribute.vr, condition, values)
+    matching(&text_of(attribute), attribute, condition, values)
 }
 
-fn matching(column: &str, vr: VR, condition: &Condition, values: &mut Vec<Value>) -> String {
-    let fold = |text: &str| if vr == VR::PN { folded(text) } else { text.to_owned() };
-    let mut bind = |text: String| placeholder(values, Value::Text(text));
+/// The reference is [`Condition::matches`].
+fn matching(column: &str, attribute: &Attribute, condition: &Condition, values: &mut Vec<Value>) -> String {
     match condition {
-        Condition::Exact(value) => format!("{column} = {}", bind(fold(value))),
-        Condition::Wildcard(pattern) => format!("{column} like {} escape '!'", bind(like(&fold(pattern)))),
-        Condition::AnyOf(any) if any.is_empty() => "1 = 0".into(),
-        Condition::AnyOf(any) => {
-            let any: Vec<_> = any.iter().map(|value| bind(fold(value))).collect();
-            format!("{column} in ({})", any.join(", "))
-        }
-        Condition::Range { from, to } => {
-            let mut terms = vec![format!("{column} <> ''")];
-            terms.extend(from.as_ref().map(|from| format!("{column} >= {}", bind(from.clone()))));
-            terms.extend(to.as_ref().map(|to| format!("{column} <= {}", bind(to.clone()))));
-            format!("({})", terms.join(" and "))
+        Condition::Exact(wanted) => equal(column, attribute, wanted, values),
+        Condition::AnyOf(wanted) => any_of(column, attribute, wanted, values),
+        Condition::Wildcard(pattern) if attribute.vr == VR::PN => names(column, attribute, pattern, values, like),
+        Condition::Wildcard(pattern) => like(column, pattern, values),
+        Condition::Range { from, to } => within(column, attribute.vr, from.as_deref(), to.as_deref(), values),
+    }
+}
+
+fn any_of(column: &str, attribute: &Attribute, wanted: &[String], values: &mut Vec<Value>) -> String {
+    if wanted.is_empty() {
+        return "1 = 0".into();
+    }
+    if matches!(attribute.vr, VR::DA | VR::TM | VR::PN) {
+        let any: Vec<_> = wanted.iter().map(|wanted| equal(column, attribute, wanted, values)).collect();
+        return format!("({})", any.join(" or "));
+    }
+    let (column, number) = compared(column, attribute);
+    let text = |wanted: &String| Value::Text(if number { number_text(wanted) } else { wanted.clone() });
+    let any: Vec<_> = wanted.iter().map(|wanted| placeholder(values, text(wanted))).collect();
+    format!("{column} in ({})", any.join(", "))
+}
+
+fn equal(column: &str, attribute: &Attribute, wanted: &str, values: &mut Vec<Value>) -> String {
+    match attribute.vr {
+        VR::DA | VR::TM => within(column, attribute.vr, Some(wanted), Some(wanted), values),
+        VR::PN => names(column, attribute, wanted, values, same),
+        _ => match compared(column, attribute) {
+            (column, true) => same(&column, &number_text(wanted), values),
+            (column, false) => same(&column, wanted, values),
+        },
+    }
+}
+
+/// The column that a value is compared to, and whether it is compared as a number.
+fn compared(column: &str, attribute: &Attribute) -> (String, bool) {
+    match attribute.vr {
+        VR::IS if !attribute.derived => (format!("{column}_match"), true),
+        VR::IS | VR::US => (column.to_owned(), true),
+        _ => (column.to_owned(), false),
+    }
+}
+
+fn same(column: &str, wanted: &str, values: &mut Vec<Value>) -> String {
+    format!("{column} = {}", placeholder(values, Value::Text(wanted.to_owned())))
+}
+
+fn like(column: &str, pattern: &str, values: &mut Vec<Value>) -> String {
+    format!("{column} like {} escape '!'", placeholder(values, Value::Text(like_pattern(pattern))))
+}
+
+/// Group by group; a question of one group may be any of the three.
+fn names(
+    column: &str,
+    attribute: &Attribute,
+    wanted: &str,
+    values: &mut Vec<Value>,
+    compare: fn(&str, &str, &mut Vec<Value>) -> String,
+) -> String {
+    let groups = name_groups(wanted);
+    let columns: Vec<_> = match_columns(attribute).iter().map(|suffix| format!("{column}{suffix}")).collect();
+    if let [group] = groups.as_slice() {
+        let any: Vec<_> = columns.iter().map(|column| compare(column, group, values)).collect();
+        return format!("({})", any.join(" or "));
+    }
+    if groups.iter().skip(columns.len()).any(|group| !group.is_empty()) {
+        return "1 = 0".into();
+    }
+    let asked = columns.iter().zip(&groups).filter(|(_, group)| !group.is_empty());
+    let all: Vec<_> = asked.map(|(column, group)| compare(column, group, values)).collect();
+    if all.is_empty() { "1 = 1".into() } else { format!("({})", all.join(" and ")) }
+}
+
+/// Both ends inclusive, each to its own precision.
+fn within(column: &str, vr: VR, from: Option<&str>, to: Option<&str>, values: &mut Vec<Value>) -> String {
+    let mut terms = vec![format!("{column}_match <> ''")];
+    for (bound, sign, fill) in [(from, ">=", '0'), (to, "<=", '9')] {
+        if let Some(bound) = bound.and_then(|text| moment_text(vr, text, fill)) {
+            terms.push(format!("{column}_match {sign} {}", placeholder(values, Value::Text(bound))));
         }
     }
+    format!("({})", terms.join(" and "))
 }
 
 /// DICOM wildcards as a LIKE pattern with `!` as escape.
-fn like(pattern: &str) -> String {
+fn like_pattern(pattern: &str) -> String {
     let mut like = String::with_capacity(pattern.len() + 8);
     for c in pattern.chars() {
         match c {
@@ -176,9 +247,4 @@ fn like(pattern: &str) -> String {
         }
     }
     like
-}
-
-/// A person name without regard to case.
-pub(crate) fn folded(name: &str) -> String {
-    name.to_lowercase()
 }

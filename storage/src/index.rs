@@ -7,14 +7,13 @@ use crate::{
     audit::{AuditRecord, write_audit},
     clock::now,
     database::Change,
-    find::folded,
     ingest::Outcome,
     outbox::{EventKind, NewEvent, write_event},
 };
 use pacs_core::{
     VR,
     instance::Instance,
-    query::{ATTRIBUTES, Attribute, Level},
+    query::{ATTRIBUTES, Attribute, Level, moment_text, name_groups, number_text},
     tags,
 };
 use sqlx::Row;
@@ -190,15 +189,12 @@ fn order(facts: &Instance, tag: pacs_core::Tag) -> i64 {
 
 type Statement<'q> = crate::database::Statement<'q>;
 
-/// Binds a level's attribute columns in table order, each folded column behind its name.
+/// Binds a level's attribute columns in table order, each with its match columns behind it.
 fn bind_values<'q>(mut statement: Statement<'q>, facts: &Instance, level: Level) -> Statement<'q> {
     for attribute in columns(level) {
         let value = value(facts, attribute);
-        let fold = has_folded(attribute).then(|| folded(&value));
-        statement = statement.bind(value);
-        if let Some(fold) = fold {
-            statement = statement.bind(fold);
-        }
+        let matched = match_values(attribute, &value);
+        statement = matched.into_iter().fold(statement.bind(value), |statement, text| statement.bind(text));
     }
     statement
 }
@@ -216,7 +212,7 @@ fn value(facts: &Instance, attribute: &Attribute) -> String {
 
 /// PostgreSQL has no NUL in text, and no attribute here may have one (PS3.5 §6.2).
 fn clean(text: &str) -> String {
-    text.replace('\0', "")
+    text.replace('\0', "").trim_matches(' ').to_owned()
 }
 
 /// The attributes of a level that are columns of its table, filled from the data set.
@@ -224,9 +220,26 @@ pub(crate) fn columns(level: Level) -> impl Iterator<Item = &'static Attribute> 
     ATTRIBUTES.iter().filter(move |a| a.level == level && !a.derived)
 }
 
-/// Person names have a second column `…_folded`, by which they are matched.
-pub(crate) fn has_folded(attribute: &Attribute) -> bool {
-    attribute.vr == VR::PN
+/// What is added to an attribute's column name for the columns by which it is matched; none where the value serves.
+pub(crate) const fn match_columns(attribute: &Attribute) -> &'static [&'static str] {
+    match attribute.vr {
+        _ if attribute.derived => &[],
+        VR::PN => &["_alphabetic", "_ideographic", "_phonetic"],
+        VR::DA | VR::TM | VR::IS => &["_match"],
+        _ => &[],
+    }
+}
+
+/// The contents of those columns, as many as there are. Of several values the first one counts.
+fn match_values(attribute: &Attribute, value: &str) -> Vec<String> {
+    let first = value.split('\\').next().unwrap_or_default();
+    let mut values = match attribute.vr {
+        VR::PN => name_groups(first),
+        VR::DA | VR::TM => moment_text(attribute.vr, first, '0').into_iter().collect(),
+        _ => vec![number_text(first)],
+    };
+    values.resize(match_columns(attribute).len(), String::new());
+    values
 }
 
 const HELD: &str = "select object_key, data_set_digest from instance where sop_instance_uid = $1";
@@ -290,16 +303,18 @@ fn upsert(level: Level, insert: &str, given: &str, bound: usize, conflict: &str,
 fn attribute_columns(level: Level, bound: usize) -> (String, String, String) {
     let table = table(level);
     let (mut names, mut values, mut fills) = (String::new(), String::new(), String::new());
-    let with_folded = |a: &'static Attribute| {
-        std::iter::once(a.column.to_owned()).chain(has_folded(a).then(|| format!("{}_folded", a.column)))
-    };
-    for (at, column) in columns(level).flat_map(with_folded).enumerate() {
+    for (at, column) in columns(level).flat_map(with_match_columns).enumerate() {
         names += &format!(", {column}");
         values += &format!(", ${}", bound + at + 1);
         fills +=
             &format!(", {column} = case when {table}.{column} = '' then excluded.{column} else {table}.{column} end");
     }
     (names, values, fills)
+}
+
+fn with_match_columns(attribute: &'static Attribute) -> impl Iterator<Item = String> {
+    let suffixes = std::iter::once(&"").chain(match_columns(attribute));
+    suffixes.map(|suffix| format!("{}{suffix}", attribute.column))
 }
 
 pub(crate) const fn table(level: Level) -> &'static str {

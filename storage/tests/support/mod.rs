@@ -1,0 +1,144 @@
+//! Synthetic instances, and an archive over each database and object store.
+
+use pacs_core::{Tag, TransferSyntax, Uid, VR, part10::write_meta, query::attribute, tags};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
+use std::{collections::BTreeMap, future::Future};
+use storage::{Archive, Expected, Ingested, Origin, StorageConfig};
+
+pub const CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
+
+pub fn uid(text: &str) -> Uid {
+    text.parse().expect("a UID")
+}
+
+/// A small CT slice: 16 by 16 pixels whose bytes are all `fill`.
+#[derive(Clone)]
+pub struct Slice {
+    pub study: Uid,
+    pub series: Uid,
+    pub sop_instance: Uid,
+    pub values: BTreeMap<Tag, String>,
+    pub fill: u8,
+}
+
+impl Slice {
+    pub fn new(study: &str, series: &str, sop_instance: &str) -> Self {
+        let values = [(tags::PATIENT_ID, "P1"), (tags::PATIENT_NAME, "Zhang^San=张^三"), (tags::MODALITY, "CT")];
+        Self {
+            study: uid(study),
+            series: uid(series),
+            sop_instance: uid(sop_instance),
+            values: values.map(|(tag, value)| (tag, value.to_owned())).into(),
+            fill: 0,
+        }
+    }
+
+    pub fn with(mut self, tag: Tag, value: &str) -> Self {
+        self.values.insert(tag, value.to_owned());
+        self
+    }
+
+    pub fn filled(mut self, fill: u8) -> Self {
+        self.fill = fill;
+        self
+    }
+
+    /// A Part 10 file in Explicit VR Little Endian, text in UTF-8.
+    pub fn part10(&self) -> Vec<u8> {
+        let mut elements = self.values.clone();
+        elements.insert(tags::SPECIFIC_CHARACTER_SET, "ISO_IR 192".into());
+        elements.insert(tags::SOP_CLASS_UID, CT_IMAGE_STORAGE.into());
+        elements.insert(tags::SOP_INSTANCE_UID, self.sop_instance.to_string());
+        elements.insert(tags::STUDY_INSTANCE_UID, self.study.to_string());
+        elements.insert(tags::SERIES_INSTANCE_UID, self.series.to_string());
+        let class = uid(CT_IMAGE_STORAGE);
+        let mut file = write_meta(&class, &self.sop_instance, &TransferSyntax::explicit_little(), Some("TEST"));
+        for (tag, value) in &elements {
+            let vr = attribute(*tag).map_or(VR::CS, |attribute| attribute.vr);
+            let pad = if vr == VR::UI { 0 } else { b' ' };
+            write_element(&mut file, *tag, vr, value.as_bytes(), pad);
+        }
+        for (tag, value) in [
+            (tags::SAMPLES_PER_PIXEL, 1_u16),
+            (tags::ROWS, 16),
+            (tags::COLUMNS, 16),
+            (tags::BITS_ALLOCATED, 8),
+            (tags::BITS_STORED, 8),
+            (tags::HIGH_BIT, 7),
+            (tags::PIXEL_REPRESENTATION, 0),
+        ] {
+            write_element(&mut file, tag, VR::US, &value.to_le_bytes(), 0);
+        }
+        file.extend(b"\xe0\x7f\x10\x00OB\0\0\x00\x01\0\0");
+        file.extend([self.fill; 256]);
+        file
+    }
+
+    pub async fn sent_to(&self, archive: &Archive) -> Ingested {
+        let origin = Origin::Room("test");
+        archive.ingest(origin, &self.part10(), &Expected::default()).await.expect("an instance that is stored")
+    }
+}
+
+fn write_element(file: &mut Vec<u8>, tag: Tag, vr: VR, value: &[u8], pad: u8) {
+    let padded = value.len() + value.len() % 2;
+    file.extend(tag.0.to_le_bytes());
+    file.extend(tag.1.to_le_bytes());
+    file.extend(vr.to_string().as_bytes());
+    file.extend(u16::try_from(padded).expect("a short value").to_le_bytes());
+    file.extend(value);
+    file.resize(file.len() + padded - value.len(), pad);
+}
+
+/// An archive that is gone with all it holds when dropped, and what opens it again.
+pub struct Home {
+    pub config: StorageConfig,
+    pub name: &'static str,
+    _folder: tempfile::TempDir,
+}
+
+impl Home {
+    pub async fn open(&self) -> Archive {
+        Archive::open(&self.config).await.expect("an archive that opens")
+    }
+}
+
+pub fn sqlite_and_folder() -> Home {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = StorageConfig { data_dir: folder.path().join("data"), ..StorageConfig::default() };
+    Home { config, name: "SQLite, folder", _folder: folder }
+}
+
+/// `None`, with the reason printed, without a server.
+pub async fn postgres_and_folder() -> Option<Home> {
+    let Ok(server) = std::env::var("PACS_TEST_POSTGRES_URL") else {
+        println!("PostgreSQL skipped: PACS_TEST_POSTGRES_URL is not set");
+        return None;
+    };
+    sqlx::any::install_default_drivers();
+    let database = format!("storage_test_{:016x}", rand::random::<u64>());
+    let mut admin = AnyConnection::connect(&server).await.expect("the PostgreSQL server");
+    let statement = format!("create database {database}");
+    admin.execute(AssertSqlSafe(statement)).await.expect("a database of our own");
+    let (base, _) = server.rsplit_once('/').expect("a URL with a database");
+    let mut home = sqlite_and_folder();
+    home.config.database_url = Some(format!("{base}/{database}"));
+    home.name = "PostgreSQL, folder";
+    Some(home)
+}
+
+/// Runs a story over each combination of database and object store.
+pub async fn everywhere<F: Future<Output = ()>>(story: impl Fn(Archive) -> F) {
+    let mut homes = vec![sqlite_and_folder()];
+    let mut in_memory = sqlite_and_folder();
+    in_memory.config.store_url = Some("memory:///yinghai".into());
+    in_memory.name = "SQLite, memory";
+    homes.push(in_memory);
+    homes.extend(postgres_and_folder().await);
+    for home in homes {
+        println!("over {}", home.name);
+        let archive = home.open().await;
+        story(archive.clone()).await;
+        archive.close().await;
+    }
+}
