@@ -369,3 +369,30 @@ const REMOVE_EMPTY_STUDY: &str = "delete from study where study_key = $1 and num
 const DISCOUNT_PATIENT: &str = "update patient set number_of_studies = number_of_studies - 1 where patient_key = $1";
 
 const REMOVE_EMPTY_PATIENT: &str = "delete from patient where patient_key = $1 and number_of_studies <= 0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The columns of a table in the migrations.
+    fn schema(level: Level) -> Vec<&'static str> {
+        let sql = include_str!("../migrations/0001_index.sql");
+        let start = format!("create table {} (\n", table(level));
+        let (_, table) = sql.split_once(&start).expect("the table");
+        let (columns, _) = table.split_once("\n);").expect("its end");
+        columns.lines().filter_map(|line| line.split_whitespace().next()).collect()
+    }
+
+    #[test]
+    fn the_schema_has_a_column_for_every_indexed_attribute() {
+        for level in [Level::Patient, Level::Study, Level::Series, Level::Instance] {
+            let schema = schema(level);
+            for column in columns(level).flat_map(with_match_columns) {
+                assert!(schema.contains(&&*column), "{column}");
+            }
+            for derived in ATTRIBUTES.iter().filter(|a| a.level == level && a.derived) {
+                assert!(schema.contains(&derived.column), "{}", derived.column);
+            }
+        }
+    }
+}

@@ -1,9 +1,14 @@
 //! Synthetic instances, and an archive over each database and object store.
 
-use pacs_core::{Tag, TransferSyntax, Uid, VR, part10::write_meta, query::attribute, tags};
+use pacs_core::{
+    Tag, TransferSyntax, Uid, VR,
+    part10::write_meta,
+    query::{Level, Query, attribute},
+    tags,
+};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 use std::{collections::BTreeMap, future::Future};
-use storage::{Archive, Expected, Ingested, Origin, StorageConfig};
+use storage::{Archive, Expected, Ingested, Origin, Row, StorageConfig};
 
 pub const CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
 
@@ -141,4 +146,11 @@ pub async fn everywhere<F: Future<Output = ()>>(story: impl Fn(Archive) -> F) {
         story(archive.clone()).await;
         archive.close().await;
     }
+}
+
+/// The row of a level that has but one.
+pub async fn only_row(archive: &Archive, level: Level) -> Row {
+    let mut rows = archive.find(&Query::new(level)).await.expect("rows");
+    assert_eq!(rows.len(), 1, "{level:?}");
+    rows.remove(0)
 }

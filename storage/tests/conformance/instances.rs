@@ -1,26 +1,14 @@
-//! What every database and object store must do alike. PostgreSQL is tried where `PACS_TEST_POSTGRES_URL` points to a
-//! server that lets us make databases (`scripts/postgres-for-tests`).
+//! Instances come in, are found, read and deleted.
 
-mod support;
-
-use futures::{StreamExt, TryStreamExt};
+use crate::support::{Slice, everywhere, only_row, postgres_and_folder, sqlite_and_folder, uid};
+use futures::TryStreamExt;
 use pacs_core::{
-    AeTitle, Failure,
+    Failure,
     query::{Level, Query},
     tags,
 };
-use serde_json::json;
-use std::time::Duration;
-use storage::{
-    Archive, ArchiveError, AuditAction, AuditRecord, EventKind, Expected, JobState, Origin, Outcome, Peer, Role, Row,
-};
-use support::{Slice, everywhere, postgres_and_folder, sqlite_and_folder, uid};
-
-async fn only_row(archive: &Archive, level: Level) -> Row {
-    let mut rows = archive.find(&Query::new(level)).await.expect("rows");
-    assert_eq!(rows.len(), 1, "{level:?}");
-    rows.remove(0)
-}
+use std::{path::PathBuf, time::Duration};
+use storage::{Archive, ArchiveError, EventKind, Expected, Origin, Outcome};
 
 async fn everything(archive: &Archive, sop_instance: &str) -> Vec<u8> {
     let stored = archive.instance(&uid(sop_instance)).await.expect("an instance");
@@ -224,194 +212,6 @@ async fn a_hundred_senders_of_one_new_patient_make_one_patient_study_and_series(
 }
 
 #[tokio::test]
-async fn a_series_is_announced_once_until_more_of_it_comes() {
-    for mut home in [Some(sqlite_and_folder()), postgres_and_folder().await].into_iter().flatten() {
-        home.config.quiet_seconds = 0;
-        home.config.complete_on_release = true;
-        let archive = home.open().await;
-        Slice::new("1.1", "1.1.1", "1.1.1.1").sent_to(&archive).await;
-        assert_eq!(archive.announce_quiet_series().await.expect("a sweep"), 1);
-        assert_eq!(archive.announce_quiet_series().await.expect("a sweep"), 0);
-        Slice::new("1.1", "1.1.1", "1.1.1.2").sent_to(&archive).await;
-        for _ in 0..2 {
-            archive.released(&[uid("1.1.1")]).await.expect("a release");
-        }
-        let kinds: Vec<_> = archive.events(0, 10).await.expect("events").iter().map(|event| event.kind).collect();
-        use EventKind::{InstanceStored, SeriesComplete};
-        assert_eq!(kinds, [InstanceStored, SeriesComplete, InstanceStored, SeriesComplete], "{}", home.name);
-    }
-}
-
-#[tokio::test]
-async fn consumers_resume_where_they_acknowledged() {
-    everywhere(async |archive| {
-        assert_eq!(archive.consumer_position("ai").await.expect("a position"), 0);
-        archive.acknowledge("ai", 5).await.expect("noted");
-        archive.acknowledge("ai", 3).await.expect("noted");
-        assert_eq!(archive.consumer_position("ai").await.expect("a position"), 5);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_job_is_done_once_and_leases_run_out() {
-    everywhere(async |archive| {
-        let (lease, none) = (Duration::from_secs(60), Duration::ZERO);
-        assert!(archive.enqueue("ai", "s1", &json!({"n": 1})).await.expect("queued"));
-        assert!(!archive.enqueue("ai", "s1", &json!({"n": 2})).await.expect("queued"));
-        assert_eq!(archive.claim("hl7:a", "w", lease).await.expect("a claim"), None);
-
-        let lost = archive.claim("ai", "w1", none).await.expect("a claim").expect("a job");
-        let held = archive.claim("ai", "w2", lease).await.expect("a claim").expect("the lease ran out");
-        assert_eq!((held.attempts, held.worker.as_deref(), &held.payload), (2, Some("w2"), &json!({"n": 1})));
-        assert!(matches!(archive.finish(&lost, "late").await, Err(ArchiveError::Conflict(_))));
-        archive.extend(&held, lease).await.expect("extended");
-        assert_eq!(archive.claim("ai", "w3", lease).await.expect("a claim"), None);
-
-        archive.fail(&held, "engine", Some(none)).await.expect("failed");
-        let again = archive.claim("ai", "w3", lease).await.expect("a claim").expect("due again");
-        assert_eq!(again.last_error.as_deref(), Some("engine"));
-        archive.fail(&again, "engine", None).await.expect("dead");
-        assert_eq!(archive.jobs("a", Some(JobState::Dead), 10).await.expect("jobs").len(), 1);
-        archive.revive(&again.id).await.expect("revived");
-        assert!(matches!(archive.revive(&again.id).await, Err(ArchiveError::NotFound(_))));
-        let last = archive.claim("ai", "w4", lease).await.expect("a claim").expect("revived");
-        archive.finish(&last, "done").await.expect("finished");
-        let jobs = archive.jobs("", None, 10).await.expect("jobs");
-        assert_eq!((jobs[0].state, jobs[0].result.as_deref(), jobs[0].attempts), (JobState::Done, Some("done"), 4));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn no_two_workers_get_the_same_job() {
-    everywhere(async |archive| {
-        for n in 0..40 {
-            archive.enqueue("ai", &n.to_string(), &json!(n)).await.expect("queued");
-        }
-        let workers = (0..8).map(|worker| {
-            let archive = archive.clone();
-            tokio::spawn(async move {
-                let mut keys = Vec::new();
-                while let Some(job) =
-                    archive.claim("ai", &worker.to_string(), Duration::from_secs(60)).await.expect("a claim")
-                {
-                    keys.push(job.key);
-                }
-                keys
-            })
-        });
-        let workers = workers.collect::<Vec<_>>();
-        let mut keys: Vec<_> =
-            futures::stream::iter(workers).then(|worker| async { worker.await.expect("a worker") }).concat().await;
-        keys.sort();
-        keys.dedup();
-        assert_eq!(keys.len(), 40);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn people_sign_in_and_out_and_only_hashes_stay() {
-    everywhere(async |archive| {
-        let password = archive.first_admin().await.expect("a start").expect("the first one");
-        assert_eq!(archive.first_admin().await.expect("a start"), None);
-        let (admin, session) = archive.sign_in("admin", &password).await.expect("a session");
-        assert!(admin.is_admin() && admin.may_store());
-        assert_eq!(archive.authenticate(&session).await.expect("an answer"), Some(admin));
-        archive.sign_out(&session).await.expect("signed out");
-        assert_eq!(archive.authenticate(&session).await.expect("an answer"), None);
-        for (name, password) in [("admin", "wrong"), ("nobody", &*password), ("admin\0", "x")] {
-            assert!(matches!(archive.sign_in(name, password).await, Err(ArchiveError::Credentials)), "{name:?}");
-        }
-
-        archive.add_user("li", "correct horse", &[Role::Viewer, Role::Technician]).await.expect("a user");
-        for (name, password) in
-            [("li", "correct horse"), ("", "correct horse"), ("a:b", "correct horse"), ("b", "short")]
-        {
-            let refused = archive.add_user(name, password, &[Role::Viewer]).await;
-            assert!(matches!(refused, Err(ArchiveError::Conflict(_))), "{name:?}");
-        }
-        let token = archive.create_token("li", "scanner").await.expect("a token");
-        assert!(matches!(archive.create_token("li", "scanner").await, Err(ArchiveError::Conflict(_))));
-        assert!(matches!(archive.create_token("nobody", "t").await, Err(ArchiveError::NotFound(_))));
-        let li = archive.authenticate(&token).await.expect("an answer").expect("li");
-        assert_eq!((li.name.as_str(), li.roles.as_slice()), ("li", &[Role::Viewer, Role::Technician][..]));
-
-        let (_, session) = archive.sign_in("li", "correct horse").await.expect("a session");
-        archive.set_password("li", "battery staple").await.expect("changed");
-        assert_eq!(archive.authenticate(&session).await.expect("an answer"), None, "a new password ends sessions");
-        assert!(archive.authenticate(&token).await.expect("an answer").is_some());
-        archive.revoke_token("li", "scanner").await.expect("revoked");
-        assert_eq!(archive.authenticate(&token).await.expect("an answer"), None);
-        assert!(matches!(archive.remove_user("admin").await, Err(ArchiveError::Conflict(_))), "the last administrator");
-        archive.remove_user("li").await.expect("removed");
-        assert_eq!(archive.users().await.expect("users").len(), 1);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn guesses_are_slowed_down() {
-    let home = sqlite_and_folder();
-    let archive = home.open().await;
-    archive.add_user("li", "correct horse", &[Role::Viewer]).await.expect("a user");
-    for _ in 0..5 {
-        assert!(matches!(archive.sign_in("li", "guess").await, Err(ArchiveError::Credentials)));
-    }
-    assert!(matches!(archive.sign_in("li", "correct horse").await, Err(ArchiveError::TooManyAttempts(_))));
-}
-
-#[tokio::test]
-async fn peers_are_kept() {
-    everywhere(async |archive| {
-        let title: AeTitle = "CT1".parse().expect("a title");
-        let mut peer = Peer { ae_title: title.clone(), host: None, port: None, may_store: true, may_find: false };
-        archive.put_peer(&peer).await.expect("kept");
-        peer.host = Some("ct1.example".into());
-        peer.port = Some(104);
-        archive.put_peer(&peer).await.expect("kept");
-        assert_eq!(archive.peers().await.expect("peers"), [peer]);
-        archive.remove_peer(&title).await.expect("removed");
-        assert!(matches!(archive.remove_peer(&title).await, Err(ArchiveError::NotFound(_))));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn the_audit_trail_shows_where_it_was_touched() {
-    for home in [Some(sqlite_and_folder()), postgres_and_folder().await].into_iter().flatten() {
-        let archive = home.open().await;
-        for n in 0..5 {
-            let record = AuditRecord {
-                at: 0,
-                action: AuditAction::Query,
-                actor: "li".into(),
-                origin: "127.0.0.1".into(),
-                success: true,
-                study: None,
-                detail: format!("query {n}"),
-            };
-            archive.audit(&record).await.expect("written");
-        }
-        let trail = archive.audit_trail(2).await.expect("a trail");
-        assert_eq!((trail.len(), trail[0].detail.as_str(), trail[0].at > 0), (2, "query 4", true));
-        assert_eq!(archive.verify_audit_trail().await.expect("a check"), None);
-
-        sqlx::any::install_default_drivers();
-        let file = format!("sqlite://{}/index.sqlite", home.config.data_dir.display());
-        let database = sqlx::AnyPool::connect(home.config.database_url.as_deref().unwrap_or(&file)).await.expect("it");
-        let tamper = async |sql: &'static str| {
-            sqlx::query(sql).execute(&database).await.expect("tampered");
-        };
-        tamper("delete from audit where position = 5").await;
-        assert_eq!(archive.verify_audit_trail().await.expect("a check"), Some(5));
-        tamper("update audit set actor = 'someone else' where position = 3").await;
-        assert_eq!(archive.verify_audit_trail().await.expect("a check"), Some(3));
-    }
-}
-
-#[tokio::test]
 async fn an_instance_over_the_limit_is_refused_while_it_comes_in() {
     let mut home = sqlite_and_folder();
     home.config.max_instance_bytes = 1000;
@@ -432,4 +232,49 @@ async fn a_closed_archive_takes_nothing_more() {
     assert!(archive.ingest(Origin::Room("test"), &part10, &Expected::default()).await.is_err());
     let again = home.open().await;
     only_row(&again, Level::Instance).await;
+}
+
+/// Files of the shared test data, or none where it is absent.
+fn shared_files() -> Vec<PathBuf> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared");
+    let data = PathBuf::from(std::env::var("YINGHAI_SHARED").unwrap_or(default.into())).join("data");
+    let mut folders = vec![data];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let (inner, found): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+        folders.extend(inner);
+        files.extend(found.into_iter().filter(|path| std::fs::metadata(path).is_ok_and(|m| m.len() < 2 << 20)));
+    }
+    files
+}
+
+#[tokio::test]
+async fn real_instances_come_back_byte_for_byte_with_all_their_frames() {
+    let files = shared_files();
+    if files.is_empty() {
+        println!("skipped: no shared test data");
+        return;
+    }
+    let home = sqlite_and_folder();
+    let archive = home.open().await;
+    let mut stored = 0;
+    for file in files {
+        let bytes = std::fs::read(&file).expect("a file");
+        // What is no DICOM, or breaks it, is refused; here the rest counts.
+        let Ok(ingested) = archive.ingest(Origin::Room("test"), &bytes, &Expected::default()).await else { continue };
+        if ingested.outcome != Outcome::Stored {
+            continue;
+        }
+        stored += 1;
+        assert!(everything(&archive, ingested.sop_instance.as_str()).await == bytes, "{}", file.display());
+        let instance = archive.instance(&ingested.sop_instance).await.expect("an instance");
+        for index in 0..instance.frames.as_ref().map_or(0, |frames| frames.frames().min(3)) {
+            let frame = archive.read_frame(&instance, index).await;
+            assert!(frame.is_ok_and(|(bytes, _)| !bytes.is_empty()), "{} frame {index}", file.display());
+        }
+        let metadata = archive.metadata(&ingested.study, None, Some(&ingested.sop_instance)).await.expect("metadata");
+        assert!(metadata.len() == 1 && metadata[0].starts_with('{'), "{}", file.display());
+    }
+    assert!(stored > 100, "{stored}");
 }
