@@ -1,0 +1,229 @@
+//! A-ASSOCIATE-RQ → acceptance or rejection (PS3.8 §7.1, §9.3).
+
+use super::{
+    policy::Rights,
+    roles,
+    supported::{Service, is_known_transfer_syntax, is_query_transfer_syntax, service},
+};
+use crate::{
+    config::NodeConfig,
+    pdu::{
+        APPLICATION_CONTEXT, Abort, AssociateAc, AssociateRj, AssociateRq, ContextOutcome, ContextResult,
+        ProposedContext,
+    },
+};
+use pacs_core::{AeTitle, TransferSyntax, Uid};
+use std::collections::BTreeMap;
+
+/// The smallest maximum of a peer that leaves room for headers and a useful fragment. The standard names none; a peer
+/// that can take less can take no image either.
+const SMALLEST_PEER_MAX: u32 = 128;
+
+/// An accepted presentation context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    pub service: Service,
+    pub abstract_syntax: Uid,
+    pub transfer_syntax: TransferSyntax,
+}
+
+/// Accepted presentation contexts by their ID.
+pub type Contexts = BTreeMap<u8, Context>;
+
+/// What both sides agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agreement {
+    pub contexts: Contexts,
+    /// Largest variable field of a P-DATA-TF that we may send, in bytes.
+    pub send_max: u32,
+}
+
+/// How a request ends that is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    Reject(AssociateRj),
+    Abort(Abort),
+}
+
+/// Who calls, if the request is one that we could accept: version, application context and both AE titles are judged.
+pub fn caller(rq: &AssociateRq, config: &NodeConfig) -> Result<AeTitle, AssociateRj> {
+    if rq.protocol_version & 1 == 0 {
+        return Err(AssociateRj::PROTOCOL_VERSION);
+    }
+    if rq.application_context != APPLICATION_CONTEXT {
+        return Err(AssociateRj::APPLICATION_CONTEXT);
+    }
+    if !config.is_called(&rq.called) {
+        return Err(AssociateRj::CALLED_AE_TITLE);
+    }
+    rq.calling.parse().map_err(|_| AssociateRj::CALLING_AE_TITLE)
+}
+
+/// The answer to a request of a known caller with `rights`.
+pub fn negotiate(rq: &AssociateRq, rights: Rights, config: &NodeConfig) -> Result<(AssociateAc, Agreement), Refusal> {
+    if (1..SMALLEST_PEER_MAX).contains(&rq.user.max_length) {
+        return Err(Refusal::Reject(AssociateRj::NO_REASON));
+    }
+    let mut contexts = Contexts::new();
+    let mut results = Vec::with_capacity(rq.contexts.len());
+    for proposed in &rq.contexts {
+        // IDs are odd and used once (PS3.8 §9.3.2.2); with others no fragment could be told from another's.
+        if proposed.id % 2 == 0 || results.iter().any(|r: &ContextResult| r.id == proposed.id) {
+            return Err(Refusal::Abort(Abort::INVALID_PARAMETER));
+        }
+        results.push(match judge(proposed, rights, config) {
+            Ok(context) => {
+                let transfer_syntax = context.transfer_syntax.to_string();
+                contexts.insert(proposed.id, context);
+                ContextResult { id: proposed.id, outcome: ContextOutcome::Acceptance, transfer_syntax }
+            }
+            Err(outcome) => ContextResult { id: proposed.id, outcome, transfer_syntax: String::new() },
+        });
+    }
+    let peer_max = if rq.user.max_length == 0 { config.max_pdu_length } else { rq.user.max_length };
+    let agreement = Agreement { contexts, send_max: peer_max.min(config.max_pdu_length) };
+    let ac = AssociateAc {
+        called: rq.called.clone(),
+        calling: rq.calling.clone(),
+        contexts: results,
+        user: roles::answer(&rq.user, config),
+    };
+    Ok((ac, agreement))
+}
+
+fn judge(proposed: &ProposedContext, rights: Rights, config: &NodeConfig) -> Result<Context, ContextOutcome> {
+    let unsupported = ContextOutcome::AbstractSyntaxNotSupported;
+    let service = service(&proposed.abstract_syntax, config.accept_unknown_sop_classes).ok_or(unsupported)?;
+    let abstract_syntax = proposed.abstract_syntax.parse().map_err(|_| unsupported)?;
+    let allowed = match service {
+        Service::Verification => true,
+        Service::Storage => rights.store,
+        Service::Find(_) => rights.find,
+    };
+    if !allowed {
+        return Err(ContextOutcome::UserRejection);
+    }
+    let transfer_syntax =
+        choose(service, &proposed.transfer_syntaxes, config).ok_or(ContextOutcome::TransferSyntaxesNotSupported)?;
+    Ok(Context { service, abstract_syntax, transfer_syntax })
+}
+
+/// The transfer syntax to answer with: a preferred one, else the first proposed that will do.
+fn choose(service: Service, proposed: &[String], config: &NodeConfig) -> Option<TransferSyntax> {
+    let will_do = |uid: &&String| match service {
+        Service::Storage => config.accept_unknown_transfer_syntaxes || is_known_transfer_syntax(uid),
+        Service::Verification | Service::Find(_) => is_query_transfer_syntax(uid),
+    };
+    let usable = || proposed.iter().filter(will_do).filter_map(|uid| uid.parse::<Uid>().ok());
+    let preferred = config.preferred_transfer_syntaxes.iter().find_map(|p| usable().find(|uid| uid.as_str() == p));
+    preferred.or_else(|| usable().next()).map(TransferSyntax::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{association::supported::PATIENT_ROOT_FIND, pdu::UserInformation};
+    use pacs_core::sop_class::{CT_IMAGE_STORAGE, STUDY_ROOT_FIND, VERIFICATION};
+
+    const IMPLICIT: &str = "1.2.840.10008.1.2";
+    const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+    const JPEG_LS: &str = "1.2.840.10008.1.2.4.80";
+    const ALL: Rights = Rights { store: true, find: true };
+
+    fn request(contexts: &[(u8, &str, &[&str])]) -> AssociateRq {
+        let context = |(id, class, syntaxes): &(u8, &str, &[&str])| ProposedContext {
+            id: *id,
+            abstract_syntax: (*class).to_owned(),
+            transfer_syntaxes: syntaxes.iter().map(|s| (*s).to_owned()).collect(),
+        };
+        AssociateRq {
+            protocol_version: 1,
+            called: "YINGHAI".to_owned(),
+            calling: "CT".to_owned(),
+            application_context: APPLICATION_CONTEXT.to_owned(),
+            contexts: contexts.iter().map(context).collect(),
+            user: UserInformation { max_length: 16384, ..UserInformation::default() },
+        }
+    }
+
+    fn check(
+        contexts: &[(u8, &str, &[&str])],
+        rights: Rights,
+        config: &NodeConfig,
+        expected: &[(ContextOutcome, &str)],
+    ) {
+        let (ac, agreement) = negotiate(&request(contexts), rights, config).unwrap();
+        let got: Vec<_> = ac.contexts.iter().map(|r| (r.outcome, r.transfer_syntax.as_str())).collect();
+        assert_eq!(got, expected);
+        assert_eq!(agreement.contexts.len(), expected.iter().filter(|e| e.0 == ContextOutcome::Acceptance).count());
+    }
+
+    #[test]
+    fn each_context_is_answered_by_itself() {
+        use ContextOutcome::*;
+        check(
+            &[
+                (1, VERIFICATION, &[IMPLICIT]),
+                (3, CT_IMAGE_STORAGE, &["1.2.3", JPEG_LS, EXPLICIT]),
+                (5, STUDY_ROOT_FIND, &[JPEG_LS, EXPLICIT]),
+                (7, PATIENT_ROOT_FIND, &[JPEG_LS]),
+                (9, "1.2.840.10008.5.1.4.31", &[IMPLICIT]),
+                (11, CT_IMAGE_STORAGE, &[]),
+            ],
+            ALL,
+            &NodeConfig::default(),
+            &[
+                (Acceptance, IMPLICIT),
+                (Acceptance, JPEG_LS),
+                (Acceptance, EXPLICIT),
+                (TransferSyntaxesNotSupported, ""),
+                (AbstractSyntaxNotSupported, ""),
+                (TransferSyntaxesNotSupported, ""),
+            ],
+        );
+    }
+
+    #[test]
+    fn rights_and_preferences_are_followed() {
+        use ContextOutcome::*;
+        let config = NodeConfig {
+            preferred_transfer_syntaxes: vec!["1.2.840.10008.1.2.4.90".to_owned(), EXPLICIT.to_owned()],
+            ..NodeConfig::default()
+        };
+        let contexts: [(u8, &str, &[&str]); 2] =
+            [(1, CT_IMAGE_STORAGE, &[IMPLICIT, EXPLICIT]), (3, STUDY_ROOT_FIND, &[IMPLICIT])];
+        let store_only = Rights { store: true, find: false };
+        check(&contexts, store_only, &config, &[(Acceptance, EXPLICIT), (UserRejection, "")]);
+    }
+
+    #[test]
+    fn an_unknown_version_context_or_name_is_rejected_with_its_reason() {
+        let config = NodeConfig::default();
+        let rq = request(&[]);
+        let with = |change: fn(&mut AssociateRq)| {
+            let mut rq = rq.clone();
+            change(&mut rq);
+            caller(&rq, &config)
+        };
+        assert_eq!(caller(&rq, &config).map(|c| c.to_string()), Ok("CT".to_owned()));
+        assert_eq!(with(|rq| rq.protocol_version = 2), Err(AssociateRj::PROTOCOL_VERSION));
+        assert_eq!(with(|rq| rq.application_context.clear()), Err(AssociateRj::APPLICATION_CONTEXT));
+        assert_eq!(with(|rq| rq.called = "OTHER".into()), Err(AssociateRj::CALLED_AE_TITLE));
+        assert_eq!(with(|rq| rq.calling.clear()), Err(AssociateRj::CALLING_AE_TITLE));
+    }
+
+    #[test]
+    fn context_ids_are_odd_and_used_once_and_the_peer_has_room_for_a_fragment() {
+        let config = NodeConfig::default();
+        let refused = |rq: &AssociateRq| negotiate(rq, ALL, &config).err();
+        let abort = Some(Refusal::Abort(Abort::INVALID_PARAMETER));
+        assert_eq!(refused(&request(&[(2, VERIFICATION, &[IMPLICIT])])), abort);
+        assert_eq!(refused(&request(&[(1, VERIFICATION, &[IMPLICIT]), (1, VERIFICATION, &[IMPLICIT])])), abort);
+        let mut rq = request(&[]);
+        rq.user.max_length = 6;
+        assert_eq!(refused(&rq), Some(Refusal::Reject(AssociateRj::NO_REASON)));
+        rq.user.max_length = 0;
+        let (_, agreement) = negotiate(&rq, ALL, &config).unwrap();
+        assert_eq!(agreement.send_max, config.max_pdu_length);
+    }
+}

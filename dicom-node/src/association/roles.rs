@@ -1,0 +1,76 @@
+//! Answers to the negotiation items of PS3.7 §D.3.3 beside the presentation contexts.
+
+use super::supported::{Service, service};
+use crate::{
+    config::NodeConfig,
+    pdu::{ExtendedNegotiation, RoleSelection, UserInformation},
+};
+use pacs_core::part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
+
+/// What we say of ourselves to a peer that asks with `asked`.
+pub fn answer(asked: &UserInformation, config: &NodeConfig) -> UserInformation {
+    UserInformation {
+        max_length: config.max_pdu_length,
+        implementation_class_uid: IMPLEMENTATION_CLASS_UID.to_owned(),
+        implementation_version_name: IMPLEMENTATION_VERSION_NAME.to_owned(),
+        // One operation at a time, whatever was asked (PS3.7 §D.3.3.3); without a question that is the default.
+        asynchronous_operations: asked.asynchronous_operations.map(|_| (1, 1)),
+        roles: asked.roles.iter().map(|role| select(role, config)).collect(),
+        extended: asked.extended.iter().filter_map(extend).collect(),
+        identity: None,
+    }
+}
+
+/// We are SCP of everything, so the requestor may be SCU and nothing else (PS3.7 §D.3.3.4).
+fn select(role: &RoleSelection, config: &NodeConfig) -> RoleSelection {
+    let supported = service(&role.sop_class, config.accept_unknown_sop_classes).is_some();
+    RoleSelection { sop_class: role.sop_class.clone(), scu: role.scu && supported, scp: false }
+}
+
+/// Of the query models we grant relational queries; combined date and time matching, fuzzy names, time zone adjustment
+/// and enhanced multi-frame conversion are not granted (PS3.4 §C.5.1.1). Items of other classes stay unanswered.
+fn extend(asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
+    let Some(Service::Find(_)) = service(&asked.sop_class, false) else { return None };
+    let len = asked.information.len().min(5);
+    let relational = asked.information.first().copied().unwrap_or_default() & 1;
+    let granted = std::iter::once(relational).chain(std::iter::repeat(0)).take(len).collect();
+    Some(ExtendedNegotiation { sop_class: asked.sop_class.clone(), information: granted })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::association::supported::PATIENT_ROOT_FIND;
+    use pacs_core::sop_class::{CT_IMAGE_STORAGE, STUDY_ROOT_FIND};
+
+    #[test]
+    fn the_requestor_stays_scu_and_gets_one_operation_at_a_time() {
+        let role = |class: &str, scu, scp| RoleSelection { sop_class: class.to_owned(), scu, scp };
+        let asked = UserInformation {
+            asynchronous_operations: Some((0, 8)),
+            roles: vec![
+                role(CT_IMAGE_STORAGE, true, true),
+                role(CT_IMAGE_STORAGE, false, true),
+                role("1.2", true, true),
+            ],
+            ..UserInformation::default()
+        };
+        let answer = answer(&asked, &NodeConfig::default());
+        assert_eq!(answer.asynchronous_operations, Some((1, 1)));
+        let granted =
+            [role(CT_IMAGE_STORAGE, true, false), role(CT_IMAGE_STORAGE, false, false), role("1.2", false, false)];
+        assert_eq!(answer.roles, granted);
+    }
+
+    #[test]
+    fn relational_queries_are_granted_and_no_more() {
+        let item = |class: &str, bytes: &'static [u8]| ExtendedNegotiation {
+            sop_class: class.to_owned(),
+            information: bytes.into(),
+        };
+        let extended =
+            vec![item(STUDY_ROOT_FIND, &[1, 1, 1]), item(PATIENT_ROOT_FIND, &[]), item(CT_IMAGE_STORAGE, &[2])];
+        let answer = answer(&UserInformation { extended, ..UserInformation::default() }, &NodeConfig::default());
+        assert_eq!(answer.extended, [item(STUDY_ROOT_FIND, &[1, 0, 0]), item(PATIENT_ROOT_FIND, &[])]);
+    }
+}

@@ -1,0 +1,127 @@
+//! Which abstract and transfer syntaxes we know.
+
+use pacs_core::{
+    TransferSyntax, Uid,
+    sop_class::{STUDY_ROOT_FIND, VERIFICATION},
+    transfer_syntax::{Codec, Encoding},
+};
+
+pub const PATIENT_ROOT_FIND: &str = "1.2.840.10008.5.1.4.1.2.1.1";
+
+/// Root of the Storage SOP Classes of PS3.4 §B.5, retired and future ones included.
+const STORAGE_ROOT: &str = "1.2.840.10008.5.1.4.1.1.";
+
+/// Under the same root, but no Storage Service Class: protocols and inventories, which belong to no patient and study
+/// (PS3.4 Annex GG), and their query and retrieve services.
+const NOT_OF_A_PATIENT: [&str; 6] = ["200.1", "200.3", "200.4", "200.5", "200.6", "200.7"];
+const INVENTORY: &str = "201.";
+
+/// Storage SOP Classes that lie elsewhere, with a patient and a study: RT delivery instructions, stored print and hardcopy.
+const ELSEWHERE: [&str; 6] = [
+    "1.2.840.10008.5.1.4.34.1",
+    "1.2.840.10008.5.1.4.34.7",
+    "1.2.840.10008.5.1.4.34.10",
+    "1.2.840.10008.5.1.1.27",
+    "1.2.840.10008.5.1.1.29",
+    "1.2.840.10008.5.1.1.30",
+];
+
+/// Everything that PS3.6 registers begins with this.
+const DICOM_ROOT: &str = "1.2.840.10008.";
+
+/// What a presentation context is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Service {
+    Verification,
+    Storage,
+    Find(Root),
+}
+
+/// Query/Retrieve information model (PS3.4 §C.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Root {
+    Patient,
+    Study,
+}
+
+/// The service of an abstract syntax; `None` for what we do not do. With `accept_unknown` every UID that the standard
+/// does not use for something else is taken for a private or newer Storage SOP Class.
+pub fn service(abstract_syntax: &str, accept_unknown: bool) -> Option<Service> {
+    match abstract_syntax {
+        VERIFICATION => Some(Service::Verification),
+        STUDY_ROOT_FIND => Some(Service::Find(Root::Study)),
+        PATIENT_ROOT_FIND => Some(Service::Find(Root::Patient)),
+        uid if is_storage(uid) => Some(Service::Storage),
+        uid if accept_unknown && !uid.starts_with(DICOM_ROOT) && uid.parse::<Uid>().is_ok() => Some(Service::Storage),
+        _ => None,
+    }
+}
+
+/// Whether the UID is that of a Storage SOP Class of patients' objects.
+pub fn is_storage(uid: &str) -> bool {
+    match uid.strip_prefix(STORAGE_ROOT) {
+        Some(rest) => !NOT_OF_A_PATIENT.contains(&rest) && !rest.starts_with(INVENTORY) && uid.parse::<Uid>().is_ok(),
+        None => ELSEWHERE.contains(&uid),
+    }
+}
+
+/// Whether the transfer syntax is one of PS3.6 Table A-1 that can carry a stored instance.
+///
+/// Left out: MIME and XML encodings and Papyrus, which are no PS3.5 encodings; SMPTE ST 2110, a real-time stream; JPIP in
+/// its deflated forms. What we cannot decode is taken all the same, and kept as received.
+pub fn is_known_transfer_syntax(uid: &str) -> bool {
+    // Encapsulated uncompressed; JPIP; the hierarchical JPEG processes, retired.
+    const NOT_DECODED: [&str; 9] = ["1.98", "4.94", "4.204", "4.59", "4.60", "4.61", "4.62", "4.63", "4.64"];
+    let known = |uid: Uid| TransferSyntax::new(uid).codec() != Codec::Unknown;
+    let listed = |uid: &str| uid.strip_prefix("1.2.840.10008.1.2.").is_some_and(|rest| NOT_DECODED.contains(&rest));
+    listed(uid) || uid.parse().is_ok_and(known)
+}
+
+/// Whether queries can be read and answered in it: uncompressed little endian.
+pub fn is_query_transfer_syntax(uid: &str) -> bool {
+    let plain = |syntax: TransferSyntax| {
+        !syntax.is_encapsulated() && matches!(syntax.encoding(), Encoding::ExplicitLittle | Encoding::ImplicitLittle)
+    };
+    uid.parse().is_ok_and(|uid| plain(TransferSyntax::new(uid)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn storage_classes_are_known_by_their_root_and_services_under_it_are_not() {
+        for good in ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.200.2"] {
+            assert_eq!(service(good, false), Some(Service::Storage), "{good}");
+        }
+        for bad in [
+            "1.2.840.10008.5.1.4.1.1.200.4",
+            "1.2.840.10008.5.1.4.1.1.201.2",
+            "1.2.840.10008.5.1.4.1.1.",
+            "1.2.840.10008.5.1.4.1.2.2.2",
+            "1.2.840.10008.1.3.10",
+            "1.2.3",
+        ] {
+            assert_eq!(service(bad, false), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn private_classes_are_taken_by_switch_only_and_other_services_never() {
+        assert_eq!(service("1.2.276.0.7230010.3.1.0.1", true), Some(Service::Storage));
+        assert_eq!(service("../escaped", true), None);
+        assert_eq!(service("1.2.840.10008.5.1.4.31", true), None);
+    }
+
+    #[test]
+    fn transfer_syntaxes_beyond_our_decoders_are_known_too() {
+        for uid in
+            ["1.2.840.10008.1.2", "1.2.840.10008.1.2.4.64", "1.2.840.10008.1.2.4.203", "1.2.840.10008.1.2.4.106.1"]
+        {
+            assert!(is_known_transfer_syntax(uid), "{uid}");
+        }
+        for uid in ["1.2.840.10008.1.2.6.2", "1.2.840.10008.1.20", "1.2.3", "", "1.2.840.10008.1.2.4.999"] {
+            assert!(!is_known_transfer_syntax(uid), "{uid}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Settings of the DICOM node.
+
+use pacs_core::AeTitle;
+use std::time::Duration;
+
+/// How we answer DICOM peers. Where to listen is the program's business.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// The AE title that peers call us by.
+    pub ae_title: AeTitle,
+    /// Further AE titles that we answer to.
+    pub aliases: Vec<AeTitle>,
+    /// Peers on this machine's loopback interface may store and query under any AE title.
+    pub open_to_loopback: bool,
+    /// Also take instances of private SOP Classes.
+    pub accept_unknown_sop_classes: bool,
+    /// Also take private transfer syntaxes and ones newer than this version, as explicit VR little endian.
+    pub accept_unknown_transfer_syntaxes: bool,
+    /// Transfer syntax UIDs to choose in this order when a peer proposes several in one presentation context; of others
+    /// the first proposed is taken.
+    pub preferred_transfer_syntaxes: Vec<String>,
+    /// Associations at a time; a further one is rejected as transient.
+    pub max_associations: usize,
+    /// Largest P-DATA-TF that we receive, in bytes; also the largest that we send to a peer without limit.
+    pub max_pdu_length: u32,
+    /// C-FIND answers at most this many matches, then ends with status A700.
+    pub max_find_results: u32,
+    /// ARTIM: a connection without A-ASSOCIATE-RQ, or one not closed after release or abort, is cut after this many seconds.
+    pub artim_seconds: u64,
+    /// An association on which nothing arrives for this many seconds is aborted.
+    pub idle_seconds: u64,
+    /// A PDU that has begun must be complete after this many seconds.
+    pub pdu_seconds: u64,
+    /// A peer that takes none of our bytes for this many seconds is cut off.
+    pub write_seconds: u64,
+    /// At shutdown, messages under way get this many seconds to finish.
+    pub shutdown_seconds: u64,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            ae_title: "YINGHAI".parse().expect("a valid AE title"),
+            aliases: Vec::new(),
+            open_to_loopback: true,
+            accept_unknown_sop_classes: false,
+            accept_unknown_transfer_syntaxes: false,
+            preferred_transfer_syntaxes: Vec::new(),
+            max_associations: 64,
+            max_pdu_length: 128 << 10,
+            max_find_results: 10_000,
+            artim_seconds: 30,
+            idle_seconds: 600,
+            pdu_seconds: 60,
+            write_seconds: 60,
+            shutdown_seconds: 20,
+        }
+    }
+}
+
+impl NodeConfig {
+    /// The smallest `max_pdu_length` that leaves room for a value beside its headers, and the largest that keeps 64
+    /// associations in 1 GiB.
+    const PDU_LENGTHS: std::ops::RangeInclusive<u32> = 4096..=16 << 20;
+
+    /// Says what cannot work.
+    pub fn check(&self) -> Result<(), crate::NodeError> {
+        let fault = |what: &str| Err(crate::NodeError::Config(what.to_owned()));
+        if !Self::PDU_LENGTHS.contains(&self.max_pdu_length) {
+            return fault("max_pdu_length must be 4096 to 16777216");
+        }
+        if self.max_associations == 0 || self.max_associations > 4096 {
+            return fault("max_associations must be 1 to 4096");
+        }
+        if [self.artim_seconds, self.idle_seconds, self.pdu_seconds, self.write_seconds].contains(&0) {
+            return fault("a time limit of 0 seconds ends every association");
+        }
+        Ok(())
+    }
+
+    /// Whether we answer to this AE title.
+    pub fn is_called(&self, title: &str) -> bool {
+        std::iter::once(&self.ae_title).chain(&self.aliases).any(|ours| ours.as_str() == title)
+    }
+
+    pub(crate) fn artim(&self) -> Duration {
+        Duration::from_secs(self.artim_seconds)
+    }
+
+    pub(crate) fn idle(&self) -> Duration {
+        Duration::from_secs(self.idle_seconds)
+    }
+
+    pub(crate) fn shutdown(&self) -> Duration {
+        Duration::from_secs(self.shutdown_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_the_default_and_a_misspelt_key_is_refused() {
+        assert_eq!(toml::from_str::<NodeConfig>(""), Ok(NodeConfig::default()));
+        assert!(toml::from_str::<NodeConfig>("ae_titel = 'X'").is_err());
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_named() {
+        assert!(NodeConfig::default().check().is_ok());
+        assert!(NodeConfig { max_pdu_length: 16, ..NodeConfig::default() }.check().is_err());
+        assert!(NodeConfig { max_associations: 0, ..NodeConfig::default() }.check().is_err());
+        assert!(NodeConfig { idle_seconds: 0, ..NodeConfig::default() }.check().is_err());
+    }
+}

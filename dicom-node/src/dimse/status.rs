@@ -1,0 +1,13 @@
+//! DIMSE statuses that the one table of `pacs_core::status` has no failure for (PS3.7 Annex C, PS3.4 Table C.4-1).
+
+pub const SUCCESS: u16 = 0x0000;
+/// The request names no instance that could be meant (PS3.7 §C.5.8).
+pub const INVALID_SOP_INSTANCE: u16 = 0x0117;
+pub const UNRECOGNIZED_OPERATION: u16 = 0x0211;
+/// A match, and all keys of the query were supported.
+pub const PENDING: u16 = 0xFF00;
+/// A match, and an optional key of the query was not supported.
+pub const PENDING_WITHOUT_SOME_KEYS: u16 = 0xFF01;
+pub const CANCELLED: u16 = 0xFE00;
+/// Refused: out of resources.
+pub const OUT_OF_RESOURCES: u16 = 0xA700;

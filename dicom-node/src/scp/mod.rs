@@ -1,0 +1,68 @@
+//! What we do for others (PS3.4): one file for each service class.
+
+pub mod identifier;
+pub mod query;
+pub mod storage;
+pub mod verification;
+
+use crate::{
+    association::{
+        negotiate::Context,
+        supported::{Root, Service},
+    },
+    config::NodeConfig,
+    dimse::{CommandSet, command::field, status},
+};
+use ::storage::Archive;
+use pacs_core::{AeTitle, Uid};
+
+/// Who asks, and where the answers are.
+#[derive(Clone)]
+pub struct Caller<'a> {
+    pub archive: &'a Archive,
+    pub config: &'a NodeConfig,
+    pub calling: &'a AeTitle,
+    pub address: &'a str,
+}
+
+/// A request under way: its data set may still be coming.
+pub enum Operation {
+    /// The answer is known; a data set that comes with the request is passed over.
+    Answered(CommandSet),
+    Store(Box<storage::Reception>),
+    Find(query::Find),
+}
+
+/// How an operation with one answer ended.
+pub struct Done {
+    pub response: CommandSet,
+    /// The series that an instance was stored in.
+    pub series: Option<Uid>,
+}
+
+impl Operation {
+    /// Starts what `command` asks for on a presentation context.
+    pub async fn begin(caller: &Caller<'_>, context: &Context, command: CommandSet) -> Self {
+        match (command.command_field, context.service) {
+            (field::C_ECHO_RQ, Service::Verification) => Self::Answered(verification::answer(&command)),
+            (field::C_STORE_RQ, Service::Storage) => {
+                Self::Store(Box::new(storage::Reception::begin(caller, context, command).await))
+            }
+            (field::C_FIND_RQ, Service::Find(root)) => Self::find(command, context, root),
+            _ => Self::Answered(command.response(status::UNRECOGNIZED_OPERATION)),
+        }
+    }
+
+    fn find(request: CommandSet, context: &Context, root: Root) -> Self {
+        Self::Find(query::Find::new(request, context.transfer_syntax.clone(), root))
+    }
+
+    /// Takes the next piece of the data set.
+    pub async fn data(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Answered(_) => {}
+            Self::Store(reception) => reception.write(bytes).await,
+            Self::Find(find) => find.write(bytes),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Query (PS3.4 Annex C): a C-FIND identifier becomes a search, a row becomes a response identifier. Pure; the session
+//! asks the archive and sends.
+
+use super::identifier::{self, Charset, Field, Fields};
+use crate::{
+    association::supported::Root,
+    config::NodeConfig,
+    dimse::{CommandSet, status},
+};
+use bytes::Bytes;
+use pacs_core::{
+    DataSet, Failure, Tag, TransferSyntax, VR,
+    data_set::{Element, Limits, Value, scan},
+    query::{Level, Query, attribute},
+    tags,
+    transfer_syntax::Encoding,
+};
+use std::{collections::BTreeMap, io::Cursor};
+use storage::Row;
+
+/// An identifier is kept whole while it comes; a list of 10,000 UIDs fits.
+const MAX_IDENTIFIER: usize = 1 << 20;
+/// More keys than any model has attributes only multiply the work for each match.
+const MAX_KEYS: usize = 1024;
+
+/// A C-FIND request whose identifier is coming.
+pub struct Find {
+    pub request: CommandSet,
+    syntax: TransferSyntax,
+    root: Root,
+    identifier: Vec<u8>,
+    is_too_long: bool,
+}
+
+/// A query understood.
+#[derive(Debug)]
+pub struct Search {
+    pub query: Query,
+    /// Keys to return, in the order of their tags.
+    keys: BTreeMap<Tag, Key>,
+    level_name: String,
+    charset: Option<Charset>,
+    explicit_vr: bool,
+    /// Status of each match.
+    pub pending: u16,
+}
+
+#[derive(Debug)]
+enum Key {
+    Value(VR),
+    Sequence(BTreeMap<Tag, VR>),
+}
+
+/// Why a query is refused: its status and comment.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: u16,
+    pub comment: String,
+}
+
+impl Find {
+    pub fn new(request: CommandSet, syntax: TransferSyntax, root: Root) -> Self {
+        Self { request, syntax, root, identifier: Vec::new(), is_too_long: false }
+    }
+
+    /// Takes a piece of the identifier.
+    pub fn write(&mut self, piece: &[u8]) {
+        self.is_too_long |= self.identifier.len() + piece.len() > MAX_IDENTIFIER;
+        if !self.is_too_long {
+            self.identifier.extend_from_slice(piece);
+        }
+    }
+
+    /// Reads the identifier.
+    pub fn search(&self, config: &NodeConfig) -> Result<Search, Refusal> {
+        if self.is_too_long {
+            return Err(Refusal::new(status::OUT_OF_RESOURCES, "identifier is longer than 1 MiB"));
+        }
+        let limits = Limits { depth: 8, elements: 64 << 10, inflated: MAX_IDENTIFIER as u64, ..Limits::default() };
+        let data_set = scan(&mut Cursor::new(&self.identifier), &self.syntax, limits)
+            .map_err(|error| Refusal::new(Failure::CannotUnderstand.dimse(), &error.to_string()))?;
+        let search = Search::read(&data_set, self.syntax.encoding() == Encoding::ExplicitLittle, config)?;
+        if search.query.level == Level::Patient && self.root == Root::Study {
+            return Err(Refusal::new(Failure::InvalidQuery.dimse(), "level PATIENT is not of the Study Root model"));
+        }
+        Ok(search)
+    }
+}
+
+impl Search {
+    fn read(identifier: &DataSet, explicit_vr: bool, config: &NodeConfig) -> Result<Self, Refusal> {
+        let mut query = Query::from_identifier(identifier)
+            .map_err(|error| Refusal::new(Failure::InvalidQuery.dimse(), &error.to_string()))?;
+        // One more than may be answered, to know that there are more.
+        query.limit = Some(config.max_find_results.saturating_add(1));
+        let mut keys: BTreeMap<_, _> = identifier.elements.iter().filter_map(key).collect();
+        if keys.len() > MAX_KEYS {
+            return Err(Refusal::new(Failure::InvalidQuery.dimse(), "more than 1024 keys"));
+        }
+        let is_supported = keys.iter().all(|(tag, key)| is_supported(*tag, key, query.level));
+        for tag in unique_keys(query.level) {
+            keys.entry(*tag).or_insert(Key::Value(VR::UI));
+        }
+        let terms = identifier.texts(tags::SPECIFIC_CHARACTER_SET);
+        let charset = if let [term] = terms.as_slice() { Charset::of(term) } else { None };
+        let level_name = identifier.text(tags::QUERY_RETRIEVE_LEVEL).unwrap_or_default();
+        let pending = if is_supported { status::PENDING } else { status::PENDING_WITHOUT_SOME_KEYS };
+        Ok(Self { query, keys, level_name, charset, explicit_vr, pending })
+    }
+
+    /// The response identifier of a match: every key that was asked for, of zero length where nothing is known.
+    pub fn identifier(&self, row: &Row, config: &NodeConfig) -> Bytes {
+        let text = |vr, value: &str| Field::Text(vr, value.to_owned());
+        let value = |tag: &Tag, vr: &VR| text(*vr, row.values.get(tag).map(String::as_str).unwrap_or_default());
+        let mut fields: Fields = self
+            .keys
+            .iter()
+            .map(|(tag, key)| match key {
+                Key::Value(vr) => (*tag, value(tag, vr)),
+                Key::Sequence(nested) => (*tag, Field::Item(item(nested, row))),
+            })
+            .collect();
+        fields.insert(tags::QUERY_RETRIEVE_LEVEL, text(VR::CS, &self.level_name));
+        // Who holds the instances (PS3.4 §C.4.1.1.3.2).
+        fields.insert(tags::RETRIEVE_AE_TITLE, text(VR::AE, config.ae_title.as_str()));
+        if self.keys.contains_key(&tags::INSTANCE_AVAILABILITY) {
+            fields.insert(tags::INSTANCE_AVAILABILITY, text(VR::CS, "ONLINE"));
+        }
+        identifier::write(fields, self.explicit_vr, self.charset)
+    }
+
+    /// The names of the keys, without values: what an audit may know of a query.
+    pub fn describe(&self) -> String {
+        let name = |tag: &Tag| attribute(*tag).map_or_else(|| tag.to_string(), |known| known.keyword.to_owned());
+        let conditions: Vec<_> = self.query.conditions.keys().map(name).collect();
+        format!(
+            "C-FIND {} by {}",
+            self.level_name,
+            if conditions.is_empty() { "nothing".into() } else { conditions.join(", ") }
+        )
+    }
+}
+
+/// The item of a requested sequence: the archive holds the first of the Request Attributes Sequence.
+fn item(nested: &BTreeMap<Tag, VR>, row: &Row) -> Option<Fields> {
+    let known = nested.keys().any(|tag| row.values.get(tag).is_some_and(|value| !value.is_empty()));
+    let value = |tag: &Tag| row.values.get(tag).cloned().unwrap_or_default();
+    known.then(|| nested.iter().map(|(tag, vr)| (*tag, Field::Text(*vr, value(tag)))).collect())
+}
+
+/// A key to return; `None` for what is no key.
+fn key(element: &Element) -> Option<(Tag, Key)> {
+    let own = [tags::SPECIFIC_CHARACTER_SET, tags::QUERY_RETRIEVE_LEVEL, tags::RETRIEVE_AE_TITLE];
+    if own.contains(&element.tag) || element.tag.element() == 0 {
+        return None;
+    }
+    Some((
+        element.tag,
+        match &element.value {
+            Value::Sequence(items) => Key::Sequence(nested(items)),
+            _ if element.vr == VR::SQ => Key::Sequence(BTreeMap::new()),
+            _ => Key::Value(attribute(element.tag).map_or(element.vr, |known| known.vr)),
+        },
+    ))
+}
+
+fn nested(items: &[DataSet]) -> BTreeMap<Tag, VR> {
+    items.iter().flat_map(|item| &item.elements).map(|element| (element.tag, element.vr)).collect()
+}
+
+fn is_supported(tag: Tag, key: &Key, level: Level) -> bool {
+    let indexed =
+        |tag: Tag, within: Option<Tag>| attribute(tag).is_some_and(|a| a.level <= level && a.within == within);
+    match key {
+        Key::Value(_) => tag == tags::INSTANCE_AVAILABILITY || indexed(tag, None),
+        Key::Sequence(nested) => !nested.is_empty() && nested.keys().all(|inner| indexed(*inner, Some(tag))),
+    }
+}
+
+/// The unique keys of a level and of those above (PS3.4 §C.6.1, §C.6.2).
+fn unique_keys(level: Level) -> &'static [Tag] {
+    let all = &[tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID, tags::SOP_INSTANCE_UID];
+    match level {
+        Level::Patient => &[],
+        Level::Study => &all[..1],
+        Level::Series => &all[..2],
+        Level::Instance => all,
+    }
+}
+
+impl Refusal {
+    fn new(status: u16, comment: &str) -> Self {
+        Self { status, comment: comment.to_owned() }
+    }
+
+    pub fn response(&self, request: &CommandSet) -> CommandSet {
+        request.response(self.status).with_comment(&self.comment)
+    }
+}

@@ -1,0 +1,166 @@
+//! What we ask of others: C-ECHO and C-STORE as Service Class User.
+
+mod echo;
+mod store;
+
+pub use echo::echo;
+pub use store::{Instance, Progress, Summary, store};
+
+use crate::{
+    NodeConfig,
+    dimse::{Assembler, CommandSet, Part},
+    pdu::{
+        APPLICATION_CONTEXT, Abort, AssociateRj, AssociateRq, ContextOutcome, MAX_CONTEXTS, Pdu, ProposedContext,
+        UserInformation,
+    },
+    wire::{self, Received, Wire},
+};
+use pacs_core::{
+    AeTitle,
+    part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME},
+};
+use std::{collections::BTreeMap, io, time::Duration};
+use tokio::{net::TcpStream, time::Instant};
+
+/// How long a connection may take to open.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long an answer may take: a peer may be busy writing a large instance to a slow disk.
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+
+/// A peer to call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// `host:port`
+    pub address: String,
+    /// Our own AE title.
+    pub calling: AeTitle,
+    /// The peer's AE title.
+    pub called: AeTitle,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ScuError {
+    #[error("{address} cannot be reached")]
+    Connect { address: String, source: io::Error },
+    #[error("sending failed")]
+    Send(#[from] io::Error),
+    #[error("association rejected: {}", .0.reason_text())]
+    Rejected(AssociateRj),
+    #[error("association aborted by the peer: {}", .0.reason_text())]
+    Aborted(Abort),
+    #[error("the peer closed the connection")]
+    Closed,
+    #[error("the peer did not answer in time")]
+    Silent,
+    #[error("the peer broke the protocol: {0}")]
+    Protocol(&'static str),
+    #[error("the peer does not support Verification")]
+    NotSupported,
+    #[error("the peer answered with status {0:04X}H")]
+    Status(u16),
+}
+
+/// An association that we asked for.
+struct Requestor {
+    wire: Wire<TcpStream>,
+    /// Accepted presentation contexts.
+    contexts: BTreeMap<u8, String>,
+    send_max: u32,
+    last_message_id: u16,
+}
+
+/// The ID of the presentation context at a place in the request: odd, from 1.
+fn context_id(index: usize) -> Option<u8> {
+    (index < MAX_CONTEXTS).then(|| u8::try_from(index * 2 + 1).ok()).flatten()
+}
+
+impl Requestor {
+    /// Opens an association that proposes (abstract syntax, transfer syntaxes), at most 128 of them.
+    async fn open(remote: &Remote, proposed: &[(String, Vec<String>)]) -> Result<Self, ScuError> {
+        let config = NodeConfig::default();
+        let stream = wire::connect(&remote.address, CONNECT_LIMIT)
+            .await
+            .map_err(|source| ScuError::Connect { address: remote.address.clone(), source })?;
+        let mut wire = Wire::new(stream, &config);
+        wire.send(&Pdu::AssociateRq(Box::new(request(remote, proposed, &config))).to_bytes()).await?;
+        match receive(&mut wire).await? {
+            Pdu::AssociateAc(ac) => {
+                let accepted = ac.contexts.into_iter().filter(|c| c.outcome == ContextOutcome::Acceptance);
+                let contexts = accepted.map(|c| (c.id, c.transfer_syntax)).collect();
+                let peer_max = if ac.user.max_length == 0 { config.max_pdu_length } else { ac.user.max_length };
+                Ok(Self { wire, contexts, send_max: peer_max.min(config.max_pdu_length), last_message_id: 0 })
+            }
+            Pdu::AssociateRj(rj) => Err(ScuError::Rejected(rj)),
+            _ => Err(ScuError::Protocol("no answer to the association request")),
+        }
+    }
+
+    /// Message IDs are unique among the operations under way, and we have one at a time.
+    fn next_message_id(&mut self) -> u16 {
+        self.last_message_id = self.last_message_id.wrapping_add(1);
+        self.last_message_id
+    }
+
+    /// The response to message `id`.
+    async fn response(&mut self, id: u16) -> Result<CommandSet, ScuError> {
+        let mut assembler = Assembler::default();
+        loop {
+            let Pdu::Data(values) = receive(&mut self.wire).await? else {
+                return Err(ScuError::Protocol("something else than a response"));
+            };
+            for value in values {
+                let part = assembler.push(value, |id| self.contexts.contains_key(&id));
+                match part.map_err(|_| ScuError::Protocol("fragments that make no message"))? {
+                    Some(Part::Command { command, .. }) if command.message_id_being_responded_to == Some(id) => {
+                        return Ok(command);
+                    }
+                    Some(Part::Command { .. }) => return Err(ScuError::Protocol("response to another message")),
+                    Some(Part::Data { .. }) | None => {}
+                }
+            }
+        }
+    }
+
+    async fn release(mut self) -> Result<(), ScuError> {
+        self.wire.send(&Pdu::ReleaseRq.to_bytes()).await?;
+        match receive(&mut self.wire).await {
+            // A peer that closes instead of answering has released too.
+            Ok(Pdu::ReleaseRp) | Err(ScuError::Closed) => Ok(()),
+            Ok(_) => Err(ScuError::Protocol("no answer to the release request")),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn request(remote: &Remote, proposed: &[(String, Vec<String>)], config: &NodeConfig) -> AssociateRq {
+    let context = |(index, (abstract_syntax, transfer_syntaxes)): (usize, &(String, Vec<String>))| {
+        Some(ProposedContext {
+            id: context_id(index)?,
+            abstract_syntax: abstract_syntax.clone(),
+            transfer_syntaxes: transfer_syntaxes.clone(),
+        })
+    };
+    AssociateRq {
+        protocol_version: 1,
+        called: remote.called.to_string(),
+        calling: remote.calling.to_string(),
+        application_context: APPLICATION_CONTEXT.to_owned(),
+        contexts: proposed.iter().enumerate().filter_map(context).collect(),
+        user: UserInformation {
+            max_length: config.max_pdu_length,
+            implementation_class_uid: IMPLEMENTATION_CLASS_UID.to_owned(),
+            implementation_version_name: IMPLEMENTATION_VERSION_NAME.to_owned(),
+            ..UserInformation::default()
+        },
+    }
+}
+
+async fn receive(wire: &mut Wire<TcpStream>) -> Result<Pdu, ScuError> {
+    match wire.receive(Some(Instant::now() + ANSWER_LIMIT)).await {
+        Received::Pdu(Pdu::Abort(abort)) => Err(ScuError::Aborted(abort)),
+        Received::Pdu(pdu) => Ok(pdu),
+        Received::Fault(fault) => Err(ScuError::Protocol(fault.what)),
+        Received::Closed => Err(ScuError::Closed),
+        Received::Expired => Err(ScuError::Silent),
+    }
+}

@@ -1,0 +1,339 @@
+//! One association: the protocol machine, its clock, the messages and the services joined.
+
+mod find;
+
+use crate::{
+    association::{
+        machine::{Action, Event, State, step},
+        negotiate::{self, Agreement, Refusal},
+        policy,
+    },
+    config::NodeConfig,
+    dimse::{Assembler, CommandSet, Part, command::field, message},
+    pdu::{Abort, AssociateRj, AssociateRq, Pdv},
+    scp::{Caller, Operation},
+    wire::{self, Received, Wire},
+};
+use pacs_core::{AeTitle, Uid};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+use storage::{Archive, AuditAction, AuditRecord};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// How long a peer may take to close after we end the association at shutdown.
+const CLOSE_AT_SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// What all associations share.
+pub(crate) struct Node {
+    pub archive: Archive,
+    pub config: NodeConfig,
+    pub associations: Arc<Semaphore>,
+    /// No new message is begun.
+    pub stop: CancellationToken,
+    /// Messages under way are given up.
+    pub cut: CancellationToken,
+}
+
+/// A transport connection and what became of it.
+pub(crate) struct Session<S> {
+    node: Arc<Node>,
+    wire: Wire<S>,
+    address: SocketAddr,
+    state: State,
+    artim: Option<Instant>,
+    association: Option<Association>,
+    /// What arrived while an operation answered.
+    backlog: VecDeque<Event>,
+}
+
+/// An established association.
+struct Association {
+    calling: AeTitle,
+    address: String,
+    agreement: Agreement,
+    assembler: Assembler,
+    /// The message whose data set is coming: presentation context, operation, span.
+    running: Option<(u8, Operation, tracing::Span)>,
+    /// Series that instances were stored in.
+    series: BTreeSet<Uid>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+    pub fn new(node: Arc<Node>, stream: S, address: SocketAddr) -> Self {
+        let wire = Wire::new(stream, &node.config);
+        let (state, backlog) = (State::Idle, VecDeque::new());
+        Self { node, wire, address, state, artim: None, association: None, backlog }
+    }
+
+    /// Serves the connection to its end.
+    pub async fn run(mut self) {
+        self.handle(Event::TransportOpened).await;
+        while self.state != State::Idle {
+            let event = self.next_event().await;
+            self.handle(event).await;
+        }
+        self.end_association().await;
+    }
+
+    async fn next_event(&mut self) -> Event {
+        if let Some(event) = self.backlog.pop_front() {
+            return event;
+        }
+        let deadline = self.artim.unwrap_or_else(|| Instant::now() + self.node.config.idle());
+        let (stop, cut) = (self.node.stop.clone(), self.node.cut.clone());
+        let may_stop = self.may_stop();
+        tokio::select! {
+            biased;
+            () = cut.cancelled() => self.stop_event(),
+            () = stop.cancelled(), if may_stop => self.stop_event(),
+            received = self.wire.receive(Some(deadline)) => self.event(received),
+        }
+    }
+
+    fn event(&self, received: Received) -> Event {
+        match received {
+            Received::Pdu(pdu) => Event::Received(pdu),
+            Received::Fault(fault) => {
+                tracing::warn!(reason = fault.what, "PDU refused");
+                Event::Unreadable(fault)
+            }
+            Received::Closed => Event::TransportClosed,
+            Received::Expired if self.artim.is_some() => Event::ArtimExpired,
+            Received::Expired => {
+                tracing::warn!("peer was silent, or a PDU was not complete, for too long");
+                Event::Abort(Abort::NOT_SPECIFIED)
+            }
+        }
+    }
+
+    /// Whether nothing is under way that a shutdown should wait for.
+    fn may_stop(&self) -> bool {
+        match self.state {
+            State::Established => self.association.as_ref().is_none_or(|a| !a.assembler.is_within_message()),
+            State::AwaitClose => false,
+            _ => true,
+        }
+    }
+
+    fn stop_event(&self) -> Event {
+        if self.state == State::Established { Event::Abort(Abort::NOT_SPECIFIED) } else { Event::TransportClosed }
+    }
+
+    /// Drives the machine by an event and what follows from it at once.
+    async fn handle(&mut self, event: Event) {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            let (state, actions) = step(self.state, event);
+            self.state = state;
+            for action in actions {
+                next = self.perform(action).await.or(next);
+            }
+        }
+        if !matches!(self.state, State::Established | State::AwaitReleaseResponse) {
+            self.end_association().await;
+        }
+    }
+
+    async fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::StartArtim => {
+                let stopping = self.node.stop.is_cancelled();
+                let limit = if stopping { CLOSE_AT_SHUTDOWN } else { self.node.config.artim() };
+                self.artim = Some(Instant::now() + limit);
+            }
+            Action::StopArtim => self.artim = None,
+            Action::Send(pdu) => return self.send(&pdu.to_bytes()).await,
+            Action::Judge(rq) => return Some(self.judge(&rq).await),
+            Action::Deliver(values) => return self.deliver(values).await,
+            Action::ConfirmRelease => {
+                tracing::info!("association released");
+                self.end_association().await;
+                return Some(Event::ReleaseResponse);
+            }
+            // The transport closes when the session is dropped.
+            Action::Close => {}
+        }
+        None
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Option<Event> {
+        match self.wire.send(bytes).await {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::warn!(%error, "sending failed");
+                Some(Event::TransportClosed)
+            }
+        }
+    }
+
+    /// Tells the archive which series may be complete.
+    async fn end_association(&mut self) {
+        let Some(association) = self.association.take() else { return };
+        let series: Vec<_> = association.series.into_iter().collect();
+        if series.is_empty() {
+            return;
+        }
+        if let Err(error) = self.node.archive.released(&series).await {
+            tracing::error!(%error, "announcing the series of a closed association failed");
+        }
+    }
+
+    // ---- association request --------------------------------------------------------------------------------
+
+    async fn judge(&mut self, rq: &AssociateRq) -> Event {
+        match self.admit(rq).await {
+            Ok(event) => event,
+            Err(refusal) => {
+                let reason = match refusal {
+                    Refusal::Reject(rj) => rj.reason_text(),
+                    Refusal::Abort(abort) => abort.reason_text(),
+                };
+                tracing::warn!(calling = rq.calling, called = rq.called, reason, "association refused");
+                self.audit_refusal(rq, reason).await;
+                match refusal {
+                    Refusal::Reject(rj) => Event::Reject(rj),
+                    Refusal::Abort(abort) => Event::Abort(abort),
+                }
+            }
+        }
+    }
+
+    async fn admit(&mut self, rq: &AssociateRq) -> Result<Event, Refusal> {
+        let node = Arc::clone(&self.node);
+        let calling = negotiate::caller(rq, &node.config).map_err(Refusal::Reject)?;
+        let peers = node.archive.peers().await.map_err(|error| {
+            tracing::error!(%error, "configured peers cannot be read");
+            Refusal::Reject(AssociateRj::CONGESTION)
+        })?;
+        let peers = wire::resolve(peers, &calling).await;
+        let rights = policy::rights(&node.config, &peers, &calling, self.address.ip())
+            .ok_or(Refusal::Reject(AssociateRj::CALLING_AE_TITLE))?;
+        let permit = Arc::clone(&node.associations)
+            .try_acquire_owned()
+            .map_err(|_| Refusal::Reject(AssociateRj::LOCAL_LIMIT))?;
+        let (ac, agreement) = negotiate::negotiate(rq, rights, &node.config)?;
+
+        let span = tracing::Span::current();
+        span.record("calling", calling.as_str()).record("called", ac.called.as_str());
+        let version = rq.user.implementation_version_name.as_str();
+        tracing::info!(version, contexts = agreement.contexts.len(), of = ac.contexts.len(), "association accepted");
+        self.association = Some(Association {
+            calling,
+            address: self.address.ip().to_canonical().to_string(),
+            agreement,
+            assembler: Assembler::default(),
+            running: None,
+            series: BTreeSet::new(),
+            _permit: permit,
+        });
+        Ok(Event::Accept(Box::new(ac)))
+    }
+
+    async fn audit_refusal(&self, rq: &AssociateRq, reason: &str) {
+        self.audit(AuditRecord {
+            at: 0,
+            action: AuditAction::SecurityAlert,
+            actor: rq.calling.clone(),
+            origin: self.address.ip().to_canonical().to_string(),
+            success: false,
+            study: None,
+            detail: format!("association with {} refused: {reason}", rq.called),
+        })
+        .await;
+    }
+
+    async fn audit(&self, record: AuditRecord) {
+        if let Err(error) = self.node.archive.audit(&record).await {
+            tracing::error!(%error, "audit record was not written");
+        }
+    }
+
+    // ---- messages -------------------------------------------------------------------------------------------
+
+    /// Takes the values of a P-DATA-TF; an event ends the association.
+    async fn deliver(&mut self, values: Vec<Pdv>) -> Option<Event> {
+        for value in values {
+            let association = self.association.as_mut()?;
+            let contexts = &association.agreement.contexts;
+            let part = match association.assembler.push(value, |id| contexts.contains_key(&id)) {
+                Ok(Some(part)) => part,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "message refused");
+                    return Some(Event::Abort(error.abort()));
+                }
+            };
+            let event = match part {
+                Part::Command { context, command } => self.begin(context, command).await,
+                Part::Data { bytes, is_last } => self.data(&bytes, is_last).await,
+            };
+            if event.is_some() {
+                return event;
+            }
+        }
+        None
+    }
+
+    async fn begin(&mut self, context: u8, command: CommandSet) -> Option<Event> {
+        if command.command_field == field::C_CANCEL_RQ {
+            // What it was to cancel has ended meanwhile: answers and cancel crossed on the wire.
+            return None;
+        }
+        if command.command_field & field::RESPONSE != 0 {
+            tracing::warn!("peer sent a response to no request of ours");
+            return Some(Event::Abort(Abort::USER));
+        }
+        let node = Arc::clone(&self.node);
+        let association = self.association.as_mut()?;
+        let agreed = association.agreement.contexts.get(&context)?;
+        let span = tracing::info_span!("dimse", op = command.operation(), message_id = command.message_id);
+        let caller = Caller {
+            archive: &node.archive,
+            config: &node.config,
+            calling: &association.calling,
+            address: &association.address,
+        };
+        let has_data_set = command.has_data_set;
+        let operation = Operation::begin(&caller, agreed, command).instrument(span.clone()).await;
+        association.running = Some((context, operation, span));
+        if has_data_set { None } else { self.finish().await }
+    }
+
+    async fn data(&mut self, bytes: &[u8], is_last: bool) -> Option<Event> {
+        let (_, operation, _) = self.association.as_mut()?.running.as_mut()?;
+        operation.data(bytes).await;
+        if is_last { self.finish().await } else { None }
+    }
+
+    /// Answers the operation whose message is complete.
+    async fn finish(&mut self) -> Option<Event> {
+        let (context, operation, span) = self.association.as_mut()?.running.take()?;
+        match operation {
+            Operation::Answered(response) => self.respond(context, &response).await,
+            Operation::Store(reception) => {
+                let done = reception.finish().instrument(span).await;
+                self.association.as_mut()?.series.extend(done.series);
+                self.respond(context, &done.response).await
+            }
+            Operation::Find(find) => self.find(context, &find).instrument(span).await,
+        }
+    }
+
+    async fn respond(&mut self, context: u8, response: &CommandSet) -> Option<Event> {
+        let send_max = self.association.as_ref()?.agreement.send_max;
+        let mut out = Vec::new();
+        message::write(&mut out, context, response, None, send_max);
+        self.send(&out).await
+    }
+}

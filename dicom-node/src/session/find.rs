@@ -1,0 +1,151 @@
+//! C-FIND as a conversation: matches go out while a C-CANCEL may come in (PS3.7 §9.3.2, PS3.4 §C.4.1.3).
+
+use super::Session;
+use crate::{
+    association::machine::Event,
+    dimse::{CommandSet, command::field, message, status},
+    pdu::{Abort, Pdu},
+    scp::query::{Find, Search},
+    wire::{Received, Wire},
+};
+use pacs_core::Failure;
+use std::{collections::VecDeque, future, sync::Arc};
+use storage::{ArchiveError, AuditAction, AuditRecord, Row};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Matches between two looks for a C-CANCEL, and in one write.
+const BATCH: usize = 32;
+
+/// Why an operation ends before its time.
+enum Interrupt {
+    Cancelled,
+    /// The association is over.
+    Ended(Event),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+    /// Answers a query; an event ends the association.
+    pub(super) async fn find(&mut self, context: u8, find: &Find) -> Option<Event> {
+        let node = Arc::clone(&self.node);
+        let search = match find.search(&node.config) {
+            Ok(search) => search,
+            Err(refusal) => {
+                tracing::warn!(reason = refusal.comment, "query refused");
+                return self.respond(context, &refusal.response(&find.request)).await;
+            }
+        };
+        self.audit_query(&search).await;
+        let found = tokio::select! {
+            biased;
+            interrupt = watch(&mut self.wire, &mut self.backlog, &find.request) => Err(interrupt),
+            found = node.archive.find(&search.query) => Ok(found),
+        };
+        match found {
+            Ok(Ok(rows)) => self.answer(context, find, &search, &rows).await,
+            Ok(Err(error)) => self.respond(context, &failed(&find.request, &error)).await,
+            Err(interrupt) => self.interrupted(context, find, interrupt).await,
+        }
+    }
+
+    async fn answer(&mut self, context: u8, find: &Find, search: &Search, rows: &[Row]) -> Option<Event> {
+        let node = Arc::clone(&self.node);
+        let send_max = self.association.as_ref()?.agreement.send_max;
+        let max_results = node.config.max_find_results as usize;
+        let match_command = CommandSet { has_data_set: true, ..find.request.response(search.pending) };
+        for batch in rows.get(..max_results).unwrap_or(rows).chunks(BATCH) {
+            tokio::select! {
+                biased;
+                interrupt = watch(&mut self.wire, &mut self.backlog, &find.request) => {
+                    return self.interrupted(context, find, interrupt).await;
+                }
+                () = future::ready(()) => {}
+            }
+            let mut out = Vec::new();
+            for row in batch {
+                let identifier = search.identifier(row, &node.config);
+                message::write(&mut out, context, &match_command, Some(&identifier), send_max);
+            }
+            if let Some(ended) = self.send(&out).await {
+                return Some(ended);
+            }
+        }
+        tracing::info!(matches = rows.len().min(max_results), "query answered");
+        self.respond(context, &last(&find.request, rows.len() > max_results, max_results)).await
+    }
+
+    async fn interrupted(&mut self, context: u8, find: &Find, interrupt: Interrupt) -> Option<Event> {
+        match interrupt {
+            Interrupt::Cancelled => {
+                tracing::info!("query cancelled");
+                self.respond(context, &find.request.response(status::CANCELLED)).await
+            }
+            Interrupt::Ended(event) => Some(event),
+        }
+    }
+
+    async fn audit_query(&self, search: &Search) {
+        let Some(association) = &self.association else { return };
+        self.audit(AuditRecord {
+            at: 0,
+            action: AuditAction::Query,
+            actor: association.calling.to_string(),
+            origin: association.address.clone(),
+            success: true,
+            study: None,
+            detail: search.describe(),
+        })
+        .await;
+    }
+}
+
+/// The response without identifier that ends a query.
+///
+/// PS3.4 Table C.4-1 has no warning for a cut answer; success would say that this is all there is. So it is Refused: Out
+/// of Resources, whose matches sent before are valid.
+fn last(request: &CommandSet, is_cut: bool, max_results: usize) -> CommandSet {
+    if !is_cut {
+        return request.response(status::SUCCESS);
+    }
+    request.response(status::OUT_OF_RESOURCES).with_comment(&format!("more than {max_results} matches"))
+}
+
+fn failed(request: &CommandSet, error: &ArchiveError) -> CommandSet {
+    tracing::error!(%error, "query failed");
+    // Processing Failure, 0110H, is no status of C-FIND; Unable to Process is.
+    let status = match error.failure() {
+        Failure::Internal => Failure::CannotUnderstand.dimse(),
+        failure => failure.dimse(),
+    };
+    request.response(status).with_comment("the archive could not be searched")
+}
+
+/// Reads on until `request` is cancelled or the association ends. Anything else is left to be handled after the answers,
+/// and stops the reading, so that a peer cannot fill our memory.
+async fn watch<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire<S>,
+    backlog: &mut VecDeque<Event>,
+    request: &CommandSet,
+) -> Interrupt {
+    while backlog.is_empty() {
+        match wire.receive(None).await {
+            Received::Pdu(pdu @ Pdu::Abort(_)) => return Interrupt::Ended(Event::Received(pdu)),
+            Received::Pdu(pdu) => match cancelled(&pdu) {
+                Some(id) if Some(id) == request.message_id => return Interrupt::Cancelled,
+                Some(_) => {}
+                None => backlog.push_back(Event::Received(pdu)),
+            },
+            Received::Fault(fault) => return Interrupt::Ended(Event::Unreadable(fault)),
+            Received::Closed => return Interrupt::Ended(Event::TransportClosed),
+            Received::Expired => return Interrupt::Ended(Event::Abort(Abort::NOT_SPECIFIED)),
+        }
+    }
+    future::pending().await
+}
+
+/// The Message ID that a PDU cancels.
+fn cancelled(pdu: &Pdu) -> Option<u16> {
+    let Pdu::Data(values) = pdu else { return None };
+    let [value] = values.as_slice() else { return None };
+    let command = (value.is_command && value.is_last).then(|| CommandSet::parse(&value.data).ok()).flatten()?;
+    (command.command_field == field::C_CANCEL_RQ).then_some(command.message_id_being_responded_to).flatten()
+}

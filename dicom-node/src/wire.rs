@@ -1,0 +1,251 @@
+//! The only sockets of the node: accept, connect, read, write, each under a clock.
+
+use crate::{
+    association::policy::KnownPeer,
+    config::NodeConfig,
+    pdu::{self, Fault, Pdu},
+};
+use bytes::BytesMut;
+use pacs_core::AeTitle;
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+use storage::Peer;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream, lookup_host},
+    task::JoinSet,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+/// What is read at once. A PDU that claims to be large gets its room as its bytes come.
+const READ_AHEAD: usize = 64 << 10;
+const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
+/// How long accepting rests after a failure such as too many open files.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// What came from the peer.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Pdu(Pdu),
+    Fault(Fault),
+    /// By the peer, or by an error of the connection.
+    Closed,
+    /// Nothing, or not the whole of it, in time.
+    Expired,
+}
+
+/// A connection that speaks PDUs.
+pub(crate) struct Wire<S> {
+    stream: S,
+    buffer: BytesMut,
+    /// When the PDU that now lies incomplete in `buffer` began.
+    begun: Option<Instant>,
+    max_length: u32,
+    pdu_limit: Duration,
+    write_limit: Duration,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub fn new(stream: S, config: &NodeConfig) -> Self {
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+            begun: None,
+            max_length: config.max_pdu_length,
+            pdu_limit: Duration::from_secs(config.pdu_seconds),
+            write_limit: Duration::from_secs(config.write_seconds),
+        }
+    }
+
+    /// The next PDU. A PDU that has begun has its own limit beside `deadline`, so that a peer cannot hold us by
+    /// trickling. Dropped before it is ready, it loses nothing.
+    pub async fn receive(&mut self, deadline: Option<Instant>) -> Received {
+        loop {
+            match pdu::take(&mut self.buffer, self.max_length) {
+                Ok(Some(pdu)) => {
+                    self.begun = None;
+                    return Received::Pdu(pdu);
+                }
+                Ok(None) => {}
+                Err(fault) => return Received::Fault(fault),
+            }
+            if !self.buffer.is_empty() {
+                self.begun.get_or_insert_with(Instant::now);
+            }
+            let limit = [deadline, self.begun.map(|at| at + self.pdu_limit)].into_iter().flatten().min();
+            self.buffer.reserve(READ_AHEAD);
+            match before(limit, self.stream.read_buf(&mut self.buffer)).await {
+                None => return Received::Expired,
+                Some(Ok(1..)) => {}
+                Some(Ok(0) | Err(_)) => return Received::Closed,
+            }
+        }
+    }
+
+    /// Writes whole PDUs; fails when the peer takes nothing for too long.
+    pub async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = timeout(self.write_limit, self.stream.write(bytes)).await??;
+            bytes = bytes.get(written..).unwrap_or_default();
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `future`, or `None` once `limit` has passed.
+async fn before<T>(limit: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        Some(limit) => timeout_at(limit, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+/// Accepts until `stop`, at most `max_connections` at a time, each in its own task; then waits for the tasks for `grace`.
+///
+/// A connection too many is closed at once: it has shown nothing yet that would earn it an answer.
+pub(crate) async fn listen<F>(
+    listener: TcpListener,
+    max_connections: usize,
+    stop: &CancellationToken,
+    grace: Duration,
+    serve: impl Fn(TcpStream, SocketAddr) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(_) = tasks.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) if tasks.len() < max_connections => {
+                    // Requests and answers alternate: waiting to fill a segment would only delay them.
+                    let _ = stream.set_nodelay(true);
+                    tasks.spawn(serve(stream, address));
+                }
+                Ok((_, address)) => tracing::warn!(%address, "connection refused: too many"),
+                Err(error) => {
+                    tracing::error!(%error, "accepting failed");
+                    sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    }
+    drop(listener);
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if timeout(grace, all).await.is_err() {
+        tracing::warn!("associations were cut off at shutdown");
+    }
+}
+
+/// Connects to a peer.
+pub(crate) async fn connect(address: &str, limit: Duration) -> io::Result<TcpStream> {
+    let stream = timeout(limit, TcpStream::connect(address)).await??;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The configured peers of an AE title with the addresses of their hosts. A host that does not resolve has none.
+pub(crate) async fn resolve(peers: Vec<Peer>, calling: &AeTitle) -> Vec<KnownPeer> {
+    let mut known = Vec::new();
+    for peer in peers.into_iter().filter(|peer| peer.ae_title == *calling) {
+        let addresses = match &peer.host {
+            Some(host) => Some(addresses(host).await),
+            None => None,
+        };
+        known.push(KnownPeer { peer, addresses });
+    }
+    known
+}
+
+async fn addresses(host: &str) -> Vec<IpAddr> {
+    if let Ok(address) = host.parse() {
+        return vec![address];
+    }
+    match timeout(RESOLVE_LIMIT, lookup_host((host, 0))).await {
+        Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
+        Ok(Err(_)) | Err(_) => {
+            tracing::warn!(host, "host of a configured peer does not resolve");
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::Abort;
+    use tokio::io::{DuplexStream, duplex};
+
+    const RELEASE: [u8; 10] = [5, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+
+    /// Both ends, ours with limits that a test can wait for.
+    fn pair(room: usize) -> (DuplexStream, Wire<DuplexStream>) {
+        let (peer, ours) = duplex(room);
+        let mut wire = Wire::new(ours, &NodeConfig::default());
+        (wire.pdu_limit, wire.write_limit) = (Duration::from_millis(200), Duration::from_millis(200));
+        (peer, wire)
+    }
+
+    #[tokio::test]
+    async fn one_pdu_in_many_segments_and_many_in_one_segment() {
+        let (mut peer, mut wire) = pair(4096);
+        let writer = async {
+            for byte in RELEASE {
+                peer.write_all(&[byte]).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            peer.write_all(&RELEASE.repeat(5)).await.unwrap();
+        };
+        let reader = async {
+            for _ in 0..6 {
+                assert!(matches!(wire.receive(None).await, Received::Pdu(Pdu::ReleaseRq)));
+            }
+        };
+        tokio::join!(writer, reader);
+    }
+
+    #[tokio::test]
+    async fn a_pdu_that_trickles_in_expires_and_silence_does_at_the_deadline() {
+        let (mut peer, mut wire) = pair(4096);
+        let trickle = async {
+            for byte in RELEASE {
+                peer.write_all(&[byte]).await.unwrap();
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let (_, received) = tokio::join!(trickle, wire.receive(None));
+        assert!(matches!(received, Received::Expired));
+
+        let (_peer, mut wire) = pair(4096);
+        let deadline = Instant::now() + Duration::from_millis(20);
+        assert!(matches!(wire.receive(Some(deadline)).await, Received::Expired));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let (_peer, mut wire) = pair(16);
+        assert_eq!(wire.send(&[0; 64]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_truncated_pdu_is_a_close_and_an_oversized_one_a_fault() {
+        let (mut peer, mut wire) = pair(4096);
+        peer.write_all(&RELEASE[..7]).await.unwrap();
+        drop(peer);
+        assert!(matches!(wire.receive(None).await, Received::Closed));
+
+        let (mut peer, mut wire) = pair(4096);
+        peer.write_all(&[4, 0, 0x7F, 0xFF, 0xFF, 0xFF]).await.unwrap();
+        let received = wire.receive(None).await;
+        assert!(matches!(received, Received::Fault(Fault { abort: Abort::INVALID_PARAMETER, .. })));
+    }
+}
