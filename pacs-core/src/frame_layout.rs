@@ -1,6 +1,7 @@
 //! Where the frames of an instance lie, so that one range read gives one frame.
 
-use crate::data_set::{DataSet, Fragment, Value};
+use crate::data_set::{DataSet, Element, Fragment, Value};
+use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use std::ops::Range;
 
@@ -23,7 +24,7 @@ impl FrameLayout {
         let pixel_data = [tags::PIXEL_DATA, tags::FLOAT_PIXEL_DATA, tags::DOUBLE_FLOAT_PIXEL_DATA];
         let element = pixel_data.into_iter().find_map(|tag| data_set.get(tag))?;
         match &element.value {
-            Value::Bytes(_) | Value::Located => native(data_set, element.offset, element.len),
+            Value::Bytes(_) | Value::Located => native(data_set, element),
             Value::Fragments { basic_offset_table, fragments } => {
                 let frames = encapsulated(data_set, basic_offset_table, fragments)?;
                 Some(Self::Encapsulated { frames })
@@ -61,7 +62,8 @@ fn number_of_frames(data_set: &DataSet) -> Option<u32> {
     data_set.integer(tags::NUMBER_OF_FRAMES)?.try_into().ok().filter(|frames| *frames > 0)
 }
 
-fn native(data_set: &DataSet, offset: u64, len: u64) -> Option<FrameLayout> {
+fn native(data_set: &DataSet, element: &Element) -> Option<FrameLayout> {
+    let (offset, len) = (element.offset, element.len);
     let dimension = |tag| data_set.integer(tag).and_then(|n| u16::try_from(n).ok()).map(u64::from);
     let pixels = dimension(tags::ROWS)? * dimension(tags::COLUMNS)?;
     let samples = match data_set.text(tags::PHOTOMETRIC_INTERPRETATION).as_deref() {
@@ -72,6 +74,9 @@ fn native(data_set: &DataSet, offset: u64, len: u64) -> Option<FrameLayout> {
     let frame_bits = pixels.checked_mul(samples)?.checked_mul(dimension(tags::BITS_ALLOCATED)?)?;
     let there = len.checked_mul(8)?.checked_div(frame_bits)?;
     let frames = u32::try_from(there).unwrap_or(u32::MAX).min(number_of_frames(data_set).unwrap_or(1));
+    // In big endian the last sample of an odd frame is the second byte of its word (PS3.5 §8.1.1).
+    let whole_words = frames == 1 && element.vr == VR::OW && frame_bits.next_multiple_of(16) <= len * 8;
+    let frame_bits = if whole_words { frame_bits.next_multiple_of(16) } else { frame_bits };
     (frames > 0).then_some(FrameLayout::Native { offset, len, frames, frame_bits })
 }
 
@@ -119,8 +124,7 @@ fn by_offsets(offsets: &[u64], fragments: &[Fragment]) -> Option<Vec<Vec<Fragmen
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data_set::Element;
-    use dicom_core::{Tag, VR};
+    use dicom_core::Tag;
 
     fn us(tag: Tag, value: u16) -> Element {
         let value = Value::Bytes(value.to_le_bytes().into());
@@ -165,6 +169,12 @@ mod tests {
     fn a_frame_of_single_bits_may_start_inside_a_byte() {
         let layout = FrameLayout::of(&native_image(1, 3, 4)).expect("a layout");
         assert_eq!(layout.ranges(1), Some(vec![1001..1003]));
+    }
+
+    #[test]
+    fn a_single_frame_of_words_is_whole_words() {
+        let layout = FrameLayout::of(&native_image(8, 1, 10)).expect("a layout");
+        assert_eq!(layout.ranges(0), Some(vec![1000..1010]));
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub enum Value {
     Sequence(Vec<DataSet>),
     /// Encapsulated pixel data: the fragments after the Basic Offset Table item.
     Fragments {
+        /// As stored; where that is empty, the fragments in which a codestream begins.
         basic_offset_table: Vec<u32>,
         fragments: Vec<Fragment>,
     },

@@ -12,6 +12,9 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 /// Most headers fit; a larger buffer would read pixel data for nothing.
 const BUFFER: usize = 16 << 10;
 /// (FFFC,FFFC) Data Set Trailing Padding (PS3.10 §7.2).
+/// First bytes of JPEG and JPEG-LS (SOI), JPEG 2000 (SOC) and JPEG XL codestreams.
+const CODESTREAMS: [[u8; 2]; 3] = [[0xFF, 0xD8], [0xFF, 0x4F], [0xFF, 0x0A]];
+
 const TRAILING_PADDING: Tag = Tag(0xFFFC, 0xFFFC);
 
 /// Scans the data set that `reader` holds from its present position to its end.
@@ -284,6 +287,7 @@ impl<R: Skip> Scanner<R> {
         let offset = self.source.position();
         let mut basic_offset_table = None;
         let mut fragments = Vec::new();
+        let mut codestreams = Vec::new();
         let mut delimiter = 8;
         loop {
             // Files cut off right after the last fragment are common and lose nothing.
@@ -299,7 +303,11 @@ impl<R: Skip> Scanner<R> {
                 ITEM if basic_offset_table.is_none() => {
                     basic_offset_table = Some(self.offset_table(syntax.len32(head), syntax)?);
                 }
-                ITEM => fragments.push(self.fragment(syntax.len32(head))?),
+                ITEM => {
+                    let (fragment, begins) = self.fragment(syntax.len32(head))?;
+                    fragments.push(fragment);
+                    codestreams.extend(begins.then_some(fragment.offset));
+                }
                 SEQUENCE_DELIMITATION => break,
                 // The delimiter is missing and the next element follows.
                 _ if !fragments.is_empty() => {
@@ -311,12 +319,14 @@ impl<R: Skip> Scanner<R> {
             }
         }
         let len = self.source.position() - offset - delimiter;
-        let basic_offset_table = basic_offset_table.unwrap_or_default();
+        let basic_offset_table = basic_offset_table.filter(|table| !table.is_empty());
+        let basic_offset_table = basic_offset_table.unwrap_or_else(|| offsets_of(&codestreams, &fragments));
         self.push(Element { tag, vr, offset, len, value: Value::Fragments { basic_offset_table, fragments } });
         Ok(())
     }
 
-    fn fragment(&mut self, len: u32) -> Result<Fragment, ScanError> {
+    /// A fragment, and whether a codestream begins in it.
+    fn fragment(&mut self, len: u32) -> Result<(Fragment, bool), ScanError> {
         self.fragments += 1;
         if self.fragments > self.limits.fragments {
             return Err(ScanError::TooMany(self.limits.fragments as u64, "fragments"));
@@ -326,8 +336,9 @@ impl<R: Skip> Scanner<R> {
         if len == UNDEFINED {
             return Err(self.malformed("a fragment has no length"));
         }
-        self.source.skip(end - offset)?;
-        Ok(Fragment { offset, len })
+        let first = self.source.bytes(len.min(2).into())?;
+        self.source.skip(end - offset - first.len() as u64)?;
+        Ok((Fragment { offset, len }, CODESTREAMS.iter().any(|begin| first == begin)))
     }
 
     fn offset_table(&mut self, len: u32, syntax: Syntax) -> Result<Vec<u32>, ScanError> {
@@ -378,6 +389,14 @@ impl<R: Skip> Scanner<R> {
     fn malformed(&self, what: &'static str) -> ScanError {
         ScanError::Malformed { offset: self.source.position(), what }
     }
+}
+
+/// What a Basic Offset Table would say of the codestreams that begin at `starts`. Many writers leave the table empty;
+/// it is then the only way to tell frames of several fragments apart.
+fn offsets_of(starts: &[u64], fragments: &[Fragment]) -> Vec<u32> {
+    let base = fragments.first().map_or(0, |fragment| fragment.offset);
+    let offsets: Option<_> = starts.iter().map(|start| u32::try_from(start - base).ok()).collect();
+    offsets.unwrap_or_default()
 }
 
 /// Pixel Data, Float and Double Float Pixel Data.
