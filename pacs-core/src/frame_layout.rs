@@ -47,7 +47,8 @@ impl FrameLayout {
                 let start = frame_bits.checked_mul(index.into())?;
                 let end = start.checked_add(*frame_bits)?.div_ceil(8);
                 let there = index < *frames && end <= *len;
-                there.then(|| vec![offset + start / 8..offset + end])
+                let range = offset + start / 8..offset + end;
+                there.then(|| vec![range])
             }
             Self::Encapsulated { frames } => {
                 let fragments = frames.get(index as usize)?;
@@ -157,24 +158,31 @@ mod tests {
         DataSet { elements: frames.map(frames_said).into_iter().chain([pixel_data]).collect(), ..DataSet::default() }
     }
 
+    /// The one range of a native frame.
+    fn only(layout: &FrameLayout, index: u32) -> Range<u64> {
+        let ranges = layout.ranges(index).expect("a frame");
+        assert_eq!(ranges.len(), 1);
+        ranges[0].clone()
+    }
+
     #[test]
     fn native_frames_follow_each_other() {
         let layout = FrameLayout::of(&native_image(16, 2, 36)).expect("a layout");
-        assert_eq!(layout.ranges(0), Some(vec![1000..1018]));
-        assert_eq!(layout.ranges(1), Some(vec![1018..1036]));
+        assert_eq!(only(&layout, 0), 1000..1018);
+        assert_eq!(only(&layout, 1), 1018..1036);
         assert_eq!(layout.ranges(2), None);
     }
 
     #[test]
     fn a_frame_of_single_bits_may_start_inside_a_byte() {
         let layout = FrameLayout::of(&native_image(1, 3, 4)).expect("a layout");
-        assert_eq!(layout.ranges(1), Some(vec![1001..1003]));
+        assert_eq!(only(&layout, 1), 1001..1003);
     }
 
     #[test]
     fn a_single_frame_of_words_is_whole_words() {
         let layout = FrameLayout::of(&native_image(8, 1, 10)).expect("a layout");
-        assert_eq!(layout.ranges(0), Some(vec![1000..1010]));
+        assert_eq!(only(&layout, 0), 1000..1010);
     }
 
     #[test]

@@ -58,7 +58,7 @@ fn unswapped<'a>(image: &ImagePixel, stored: &'a [u8], layout: Layout) -> Result
         return Ok(stored.into());
     }
     let frame_bits = image.samples() as u64 * u64::from(image.bits_allocated);
-    if image.frames > 1 && frame_bits % 16 != 0 {
+    if image.frames > 1 && !frame_bits.is_multiple_of(16) {
         return Err(PixelError::Unsupported("big endian frames that share a word".into()));
     }
     Ok(stored.chunks(2).flat_map(|word| word.iter().rev()).copied().collect())

@@ -26,7 +26,7 @@ pub(super) struct Siz {
 
 impl Siz {
     pub fn read(codestream: &[u8]) -> Result<Self, PixelError> {
-        let (_, payload) = Headers::of(codestream)?.find(|(code, _)| *code == SIZ).ok_or_else(too_short)?;
+        let (_, payload) = Headers::of(codestream)?.next().filter(|(code, _)| *code == SIZ).ok_or_else(too_short)?;
         let mut fields = Fields(payload);
         let capabilities = fields.u16()?;
         let mut pair = || -> Result<_, PixelError> { Ok((u32_of(&mut fields)?, u32_of(&mut fields)?)) };
@@ -58,10 +58,33 @@ impl Siz {
     }
 }
 
-/// Whether the components were transformed for compression; decoding then gives RGB (§A.6.1).
-pub(super) fn has_colour_transform(codestream: &[u8]) -> bool {
-    let cod = Headers::of(codestream).ok().and_then(|mut headers| headers.find(|(code, _)| *code == COD));
-    cod.is_some_and(|(_, payload)| payload.get(4) == Some(&1))
+/// Coding style default (§A.6.1), as far as it says how packets and components are put together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cod {
+    pub progression: u8,
+    pub layers: u16,
+    /// The components were transformed for compression; decoding then gives RGB.
+    pub colour_transform: bool,
+    pub decompositions: u8,
+    /// The 5/3 transform, which loses nothing.
+    pub reversible: bool,
+    /// Exponents of the precinct size by resolution (low nibble across); none: one precinct a resolution.
+    pub precincts: Vec<u8>,
+}
+
+impl Cod {
+    pub fn read(codestream: &[u8]) -> Result<Self, PixelError> {
+        let (_, payload) = Headers::of(codestream)?.find(|(code, _)| *code == COD).ok_or_else(too_short)?;
+        let mut fields = Fields(payload);
+        let (style, progression, layers) = (fields.u8()?, fields.u8()?, fields.u16()?);
+        let (colour_transform, decompositions) = (fields.u8()? == 1, fields.u8()?);
+        let (_block_size, _block_style, transform) = (fields.u16()?, fields.u8()?, fields.u8()?);
+        if decompositions > 32 {
+            return Err(PixelError::codec("too many decompositions"));
+        }
+        let precincts = if style & 1 == 1 { fields.0.to_vec() } else { Vec::new() };
+        Ok(Self { progression, layers, colour_transform, decompositions, reversible: transform == 1, precincts })
+    }
 }
 
 /// The codestream itself, taken out of a JP2 file if it is in one (§I.5.4).

@@ -1,6 +1,6 @@
 //! High-Throughput JPEG 2000 (ISO/IEC 15444-15).
 
-use super::codestream::{Headers, SOT, Siz, too_short};
+use super::codestream::{Cod, Headers, SOT, Siz, too_short};
 use crate::pixel::PixelError;
 use openjph_core::codestream::Codestream;
 use openjph_core::file::MemInfile;
@@ -10,31 +10,87 @@ const SOD: [u8; 2] = [0xFF, 0x93];
 const EOC: [u8; 2] = [0xFF, 0xD9];
 /// SOT marker segment with its marker.
 const SOT_LEN: usize = 12;
+/// Ssiz of the first component in a codestream that begins with SOC and SIZ (ISO/IEC 15444-1 §A.5.1).
+const FIRST_DEPTH: usize = 42;
 /// The largest samples whose transforms stay in the decoder's 32 bits.
 const MAX_PRECISION: u8 = 26;
 
-/// Decodes the codestream whose checked size is `siz`; samples interleaved.
-pub(super) fn decode(codestream: &[u8], siz: &Siz) -> Result<Vec<i32>, PixelError> {
-    if siz.precision > MAX_PRECISION {
-        return Err(PixelError::Codec(format!("sample precision {}", siz.precision)));
-    }
-    let joined = join_tile_parts(codestream)?;
+/// Decodes the codestream whose checked headers are `siz` and `cod`; samples interleaved.
+pub(super) fn decode(codestream: &[u8], siz: &Siz, cod: &Cod) -> Result<Vec<i32>, PixelError> {
+    check_packets(siz, cod)?;
+    let mut joined = join_tile_parts(codestream)?;
+    declare_signed(&mut joined, siz);
     let mut input = MemInfile::new(&joined);
     let mut decoder = Codestream::new();
     decoder.read_headers(&mut input).map_err(PixelError::codec)?;
     decoder.create(&mut input).map_err(PixelError::codec)?;
-    let components = u32::from(siz.components);
-    let columns = siz.columns as usize;
+    let mut values = pull(&mut decoder, siz)?;
+    if cod.colour_transform {
+        let pixels = values.as_chunks_mut::<3>().0;
+        pixels.iter_mut().for_each(|pixel| *pixel = if cod.reversible { from_rct(*pixel) } else { from_ict(*pixel) });
+    }
+    let half = 1i32 << (siz.precision - 1);
+    let shift = if siz.signed { 0 } else { half };
+    values.iter_mut().for_each(|value| *value = (*value).clamp(-half, half - 1) + shift);
+    Ok(values)
+}
+
+/// The decoder reads packets by layer, resolution and component, whatever order the codestream declares, and knows one
+/// precinct a resolution; others would come out as noise.
+fn check_packets(siz: &Siz, cod: &Cod) -> Result<(), PixelError> {
+    let by_resolution = match cod.progression {
+        0 => true,
+        1 | 2 => cod.layers == 1,
+        _ => cod.layers == 1 && siz.components == 1,
+    };
+    let longest = u64::from(siz.columns.max(siz.rows));
+    let levels = (0..=u32::from(cod.decompositions)).rev();
+    let one_precinct = levels.zip(&cod.precincts).all(|(skipped, &exponents)| {
+        let exponent = (exponents & 0xF).min(exponents >> 4);
+        longest.div_ceil(1 << skipped) <= 1 << exponent
+    });
+    match siz.precision <= MAX_PRECISION
+        && by_resolution
+        && one_precinct
+        && (!cod.colour_transform || siz.components == 3)
+    {
+        true => Ok(()),
+        false => Err(PixelError::codec("several precincts, or an order of packets that is not supported")),
+    }
+}
+
+/// Declares all components signed: the decoder would shift and clip unsigned ones before their colour transform is
+/// undone, which it leaves to us.
+fn declare_signed(codestream: &mut [u8], siz: &Siz) {
+    let depths = codestream.iter_mut().skip(FIRST_DEPTH).step_by(3).take(siz.components.into());
+    depths.for_each(|depth| *depth |= 0x80);
+}
+
+fn pull(decoder: &mut Codestream, siz: &Siz) -> Result<Vec<i32>, PixelError> {
+    let (components, columns) = (u32::from(siz.components), siz.columns as usize);
     let mut values = Vec::with_capacity(siz.rows as usize * columns * components as usize);
     for _ in 0..siz.rows {
         let lines: Option<Vec<_>> = (0..components).map(|c| decoder.pull(c).filter(|l| l.len() == columns)).collect();
-        let lines = lines.ok_or_else(|| PixelError::codec("a line is missing"))?;
-        match lines.as_slice() {
-            [grey] => values.extend(grey),
-            lines => values.extend((0..columns).flat_map(|x| lines.iter().filter_map(move |line| line.get(x)))),
+        match lines.ok_or_else(|| PixelError::codec("a line is missing"))?.as_slice() {
+            [first, second, third] => {
+                values.extend(first.iter().zip(second).zip(third).flat_map(|((&a, &b), &c)| [a, b, c]));
+            }
+            lines => values.extend(lines.iter().flatten()),
         }
     }
     Ok(values)
+}
+
+/// ISO/IEC 15444-1 §G.2.2.
+fn from_rct([y, cb, cr]: [i32; 3]) -> [i32; 3] {
+    let green = y.wrapping_sub(cb.wrapping_add(cr) >> 2);
+    [cr.wrapping_add(green), green, cb.wrapping_add(green)]
+}
+
+/// ISO/IEC 15444-1 §G.3.2.
+fn from_ict(pixel: [i32; 3]) -> [i32; 3] {
+    let [y, cb, cr] = pixel.map(|value| value as f32);
+    [y + 1.402 * cr, y - 0.344_13 * cb - 0.714_14 * cr, y + 1.772 * cb].map(|value| value.round() as i32)
 }
 
 /// The same codestream with one tile-part a tile and nothing but packets in it.

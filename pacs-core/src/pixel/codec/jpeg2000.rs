@@ -1,6 +1,6 @@
 //! JPEG 2000 (ISO/IEC 15444-1), bare or in a JP2 file; high-throughput codestreams go on to their decoder.
 
-use super::codestream::{self, Siz};
+use super::codestream::{self, Cod, Siz};
 use super::{Decoded, htjpeg2000};
 use crate::pixel::{ImagePixel, PixelError};
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
@@ -14,9 +14,10 @@ pub(in crate::pixel) fn decode(image: &ImagePixel, encoded: &[u8]) -> Result<Dec
     let codestream = codestream::find(encoded)?;
     let siz = Siz::read(codestream)?;
     siz.check(image)?;
-    let ybr = Decoded::declared_ybr(image) && !codestream::has_colour_transform(codestream);
+    let cod = Cod::read(codestream)?;
+    let ybr = Decoded::declared_ybr(image) && !cod.colour_transform;
     let values = match siz.high_throughput {
-        true => htjpeg2000::decode(codestream, &siz)?,
+        true => htjpeg2000::decode(codestream, &siz, &cod)?,
         false => decode_part_1(codestream, &siz)?,
     };
     Ok(Decoded { precision: siz.precision, values, ybr })

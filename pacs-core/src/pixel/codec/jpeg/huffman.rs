@@ -85,7 +85,7 @@ mod tests {
         (counts[0], counts[1], counts[10]) = (1, 1, 2);
         let table = HuffmanTable::of(counts, vec![7, 8, 9, 10]).unwrap();
         // 0, 10, 11000000000, 11000000001
-        let mut bits = Bits::of(&[0b0101_1000, 0b0000_0110, 0b0000_0000, 0b1000_0000]);
+        let mut bits = Bits::of(&[0b0101_1000, 0b0000_0011, 0b0000_0000, 0b1000_0000]);
         let values: Vec<u8> = (0..4).map(|_| table.decode(&mut bits).unwrap()).collect();
         assert_eq!(values, [7, 8, 9, 10]);
         assert!(table.decode(&mut Bits::of(&[0xFE, 0xFE])).is_err());

@@ -1,5 +1,7 @@
 //! Inverse DCT in floating point (Arai, Agui and Nakajima's factorisation), which no coefficient can overflow.
 
+use std::f32::consts::SQRT_2;
+
 /// Factors that quantisation steps take over from the transform.
 const SCALES: [f32; 8] = [1.0, 1.387_039_8, 1.306_563, 1.175_875_6, 1.0, 0.785_694_96, 0.541_196_1, 0.275_899_38];
 
@@ -37,13 +39,13 @@ fn columns(rows: Square) -> Square {
     let [r0, r1, r2, r3, r4, r5, r6, r7] = rows.map(Lanes);
     let (sum, difference) = (r0 + r4, r0 - r4);
     let outer = r2 + r6;
-    let inner = (r2 - r6) * 1.414_213_6 - outer;
+    let inner = (r2 - r6) * SQRT_2 - outer;
     let (e0, e3, e1, e2) = (sum + outer, sum - outer, difference + inner, difference - inner);
     let (z13, z10, z11, z12) = (r5 + r3, r5 - r3, r1 + r7, r1 - r7);
     let o7 = z11 + z13;
     let z5 = (z10 + z12) * 1.847_759;
     let o6 = z5 - z10 * 2.613_126 - o7;
-    let o5 = (z11 - z13) * 1.414_213_6 - o6;
+    let o5 = (z11 - z13) * SQRT_2 - o6;
     let o4 = z5 - z12 * 1.082_392_2 - o5;
     [e0 + o7, e1 + o6, e2 + o5, e3 + o4, e3 - o4, e2 - o5, e1 - o6, e0 - o7].map(|lanes| lanes.0)
 }
@@ -93,10 +95,8 @@ mod tests {
             let mut coefficients = [0; 64];
             coefficients[..32].copy_from_slice(&block);
             let square = inverse(&coefficients, &scaled(&[1; 64]));
-            for y in 0..8 {
-                for x in 0..8 {
-                    prop_assert!((f64::from(square[y][x]) - by_definition(&coefficients, y, x)).abs() < 0.05);
-                }
+            for (place, value) in square.into_iter().flatten().enumerate() {
+                prop_assert!((f64::from(value) - by_definition(&coefficients, place / 8, place % 8)).abs() < 0.05);
             }
         }
     }

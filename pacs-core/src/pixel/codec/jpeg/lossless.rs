@@ -81,7 +81,7 @@ pub(super) fn decode(
 fn lines_per_interval(interval: usize, columns: usize, rows: usize) -> Result<usize, PixelError> {
     match interval {
         0 => Ok(rows),
-        _ if interval % columns == 0 => Ok(interval / columns),
+        _ if interval.is_multiple_of(columns) => Ok(interval / columns),
         _ => Err(PixelError::codec("a restart interval that is no whole number of lines")),
     }
 }
@@ -123,14 +123,11 @@ fn line(
     initial: i32,
     predictor: usize,
 ) -> Result<(), PixelError> {
-    let start = plane.len();
-    if first {
-        return Ok(accumulate(plane, initial as u16, differences));
-    }
-    let above = start - differences.len();
-    if predictor == 1 {
-        let begin = plane.get(above).copied().unwrap_or_default();
-        return Ok(accumulate(plane, begin, differences));
+    let above = plane.len().saturating_sub(differences.len());
+    if first || predictor == 1 {
+        let begin = if first { initial as u16 } else { plane.get(above).copied().unwrap_or_default() };
+        accumulate(plane, begin, differences);
+        return Ok(());
     }
     let predict: fn(i32, i32, i32) -> i32 = match predictor {
         2 => |_, b, _| b,

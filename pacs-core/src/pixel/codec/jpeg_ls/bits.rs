@@ -16,9 +16,9 @@ impl<'a> Bits<'a> {
         Self { rest: data, cache: 0, valid: 0, after_ff: false }
     }
 
-    /// Makes at least 32 bits valid while there is data; past its end the bits are 0.
+    /// Makes at least 57 bits valid while there is data; past its end the bits are 0.
     fn fill(&mut self) {
-        while self.valid <= 48 {
+        while self.valid <= 56 {
             let Some((&byte, rest)) = self.rest.split_first() else { return };
             self.rest = rest;
             let width = if self.after_ff { 7 } else { 8 };
@@ -39,10 +39,10 @@ impl<'a> Bits<'a> {
         value
     }
 
-    /// Counts zeros up to the next one, which is taken too; `None` if more than `most` (at most 60) come first.
+    /// Counts zeros up to the next one, which is taken too; `None` if more than `most` (at most 56) come first.
     #[inline]
     pub fn zeros(&mut self, most: u32) -> Option<u32> {
-        if self.valid < 49 {
+        if self.valid < 57 {
             self.fill();
         }
         let zeros = self.cache.leading_zeros();
@@ -85,7 +85,7 @@ mod tests {
     fn zeros_are_counted_across_bytes_and_end_with_the_data() {
         let mut bits = Bits::of(&[0, 0, 0, 0, 0x40, 0]);
         assert_eq!(bits.zeros(40), Some(33));
-        assert_eq!(bits.zeros(60), None);
+        assert_eq!(bits.zeros(56), None);
         assert_eq!(Bits::of(&[0x10]).zeros(2), None);
     }
 }

@@ -1,0 +1,5 @@
+//! Decoding against the test corpus: the pixels its manifest expects, and frames with damage.
+
+mod corpus;
+mod expected;
+mod hostile;
