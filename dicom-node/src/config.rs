@@ -4,12 +4,14 @@ use pacs_core::AeTitle;
 use std::time::Duration;
 
 /// How we answer DICOM peers. Where to listen is the program's business.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NodeConfig {
     /// The AE title that peers call us by.
+    #[schemars(with = "String")]
     pub ae_title: AeTitle,
     /// Further AE titles that we answer to.
+    #[schemars(with = "Vec<String>")]
     pub aliases: Vec<AeTitle>,
     /// Peers on this machine's loopback interface may store and query under any AE title.
     pub open_to_loopback: bool,

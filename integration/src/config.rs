@@ -8,7 +8,7 @@ use url::Url;
 /// Routes to the hospital's other systems. Without a route nothing is sent.
 ///
 /// A route gets the results that are stored after it was configured, not the archive's history.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IntegrationConfig {
     /// Our name in HL7 messages (MSH-3) and the namespace of the numbers we assign.
@@ -24,7 +24,7 @@ pub struct IntegrationConfig {
 }
 
 /// One HL7 v2 receiver: gets an ORU^R01 (2.5.1) for each result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hl7Route {
     /// Names the route in job lists and logs: 1 to 32 of `a-z`, `0-9`, `-`, `_`.
@@ -46,7 +46,7 @@ pub struct Hl7Route {
 }
 
 /// One FHIR R4 server: gets Patient, ImagingStudy, Device, Observations and a DiagnosticReport for each result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FhirRoute {
     /// Names the route in job lists and logs: 1 to 32 of `a-z`, `0-9`, `-`, `_`.
@@ -68,7 +68,7 @@ pub struct FhirRoute {
 }
 
 /// How resources reach a FHIR server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FhirMode {
     Transaction,
@@ -76,7 +76,7 @@ pub enum FhirMode {
 }
 
 /// Tries of one delivery. The pause doubles after each failure.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryConfig {
     /// Seconds before the second try.
@@ -90,7 +90,7 @@ pub struct RetryConfig {
 }
 
 /// A bearer token. Kept out of debug output; whoever prints the configuration has to mask it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(String);
 

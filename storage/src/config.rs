@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Where and how the archive keeps its data.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StorageConfig {
     /// Folder for the SQLite database, objects and the spool.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// A character set that results are sent in. Both hold every character DICOM text can.
 // In GB 18030 the second byte of a character may equal `|`, `^`, `~` or `\` in ASCII: delimiters are set in the text
 // before it is encoded, and a receiver has to decode before it splits. Frame marks and line ends cannot occur.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum Charset {
     #[serde(rename = "utf-8")]
     Utf8,
