@@ -218,4 +218,16 @@ mod tests {
         check(Some(5), &[], &[10], None);
         check(Some(1), &[], &[], None);
     }
+
+    #[test]
+    fn without_a_table_frames_begin_where_codestreams_do() {
+        let item = |content: &[u8]| [&[0xFE, 0xFF, 0x00, 0xE0, content.len() as u8, 0, 0, 0][..], content].concat();
+        let mut bytes = b"\x28\0\x08\0IS\x02\x002 \xE0\x7F\x10\0OB\0\0\xFF\xFF\xFF\xFF".to_vec();
+        bytes.extend([item(&[]), item(&[0xFF, 0xD8, 1, 2]), item(&[3, 4]), item(&[0xFF, 0xD8])].concat());
+        let syntax = crate::TransferSyntax::explicit_little();
+        let data_set = crate::data_set::scan(&mut std::io::Cursor::new(bytes), &syntax, Default::default());
+        let layout = FrameLayout::of(&data_set.expect("a data set")).expect("a layout");
+        let fragments = (0..2).map(|index| layout.ranges(index).expect("a frame").len());
+        assert_eq!(fragments.collect::<Vec<_>>(), [2, 1]);
+    }
 }
