@@ -88,6 +88,10 @@ impl CharacterSet {
         }
         match self.initial_g1() {
             None => undeclared(bytes),
+            Some(Graphic::Katakana) if bytes.iter().any(|b| matches!(b, 0x81..0xA0 | 0xE0..0xFD)) => {
+                // Not JIS X 0201: Japanese devices that say ISO_IR 13 and mean Shift JIS.
+                encoding_rs::SHIFT_JIS.decode_without_bom_handling(bytes).0.into_owned()
+            }
             // Declared with code extensions but sent without: what the escape would have designated.
             Some(Graphic::Double { encoding, .. }) => encoding.decode_without_bom_handling(bytes).0.into_owned(),
             Some(_) => Decoder::new(self).decode(bytes, is_pn),
@@ -322,5 +326,108 @@ impl<'a> Decoder<'a> {
     fn flush(&mut self) {
         self.text.push_str(&self.encoding.decode_without_bom_handling(&self.run).0);
         self.run.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check(terms: &str, bytes: &[u8], expected: &str) {
+        assert_eq!(CharacterSet::from_value(terms.as_bytes()).decode(bytes, true), expected);
+    }
+
+    #[test]
+    fn the_examples_of_the_standard_are_read() {
+        // PS3.5 Annex H, I and K.
+        let name = b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=\x1b$B$d$^$@\x1b(B^\x1b$B$?$m$&\x1b(B";
+        check("\\ISO 2022 IR 87", name, "Yamada^Tarou=山田^太郎=やまだ^たろう");
+        let name = b"\xd4\xcf\xc0\xde^\xc0\xdb\xb3=\x1b$B;3ED\x1b(J^\x1b$BB@O:\x1b(J";
+        check("ISO 2022 IR 13\\ISO 2022 IR 87", name, "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎");
+        let name = b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7=\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf";
+        check("\\ISO 2022 IR 149", name, "Hong^Gildong=洪^吉洞=홍^길동");
+        let name = b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab=";
+        check("\\ISO 2022 IR 58", name, "Zhang^XiaoDong=张^小东=");
+    }
+
+    #[test]
+    fn each_single_byte_set_has_its_upper_half() {
+        for (number, byte, expected) in [
+            (13, 0xB1, "ｱ"),
+            (100, 0xE9, "é"),
+            (101, 0xB1, "ą"),
+            (109, 0xA1, "Ħ"),
+            (110, 0xA2, "ĸ"),
+            (126, 0xE1, "α"),
+            (127, 0xC7, "ا"),
+            (138, 0xE0, "א"),
+            (144, 0xD0, "а"),
+            (148, 0xF0, "ğ"),
+            (166, 0xA1, "ก"),
+            (203, 0xA4, "€"),
+        ] {
+            for term in [format!("ISO_IR {number}"), format!("ISO 2022 IR {number}"), format!("iso ir{number} ")] {
+                check(&term, &[b'x', byte], &format!("x{expected}"));
+            }
+        }
+    }
+
+    #[test]
+    fn escapes_switch_sets_and_delimiters_switch_back() {
+        let sets = "ISO 2022 IR 100\\ISO 2022 IR 144\\ISO 2022 IR 159";
+        check(sets, b"\xe9\x1b-L\xd0^\xe9", "éа^é");
+        check(sets, b"\x1b-L\xd0\x1b-A\xe9", "аé");
+        check(sets, b"\x1b-L\xd0\r\n\xe9", "а\r\né");
+        check(sets, b"\x1b-L\xd0\\\xe9", "а\\é");
+        check(sets, b"\x1b$(D0!\x1b(B^x", "丂^x");
+        // In other than names `^` and `=` are characters like others.
+        let text = CharacterSet::from_value(sets.as_bytes()).decode(b"\x1b-L\xd0=\xd0", false);
+        assert_eq!(text, "а=а");
+    }
+
+    #[test]
+    fn a_backslash_byte_inside_a_character_is_no_delimiter() {
+        check("GBK", b"\x96\x5c\xd2\xbb\\\xb6\xfe", "朶一\\二");
+        check("GB18030", b"\x96\x5c\\\x81\x30\x81\x30", "朶\\\u{80}");
+        check("ISO_IR 13", b"\x83\x5c\\A", "ソ\\A");
+    }
+
+    #[test]
+    fn extensions_declared_but_sent_without_escapes_are_read() {
+        check("\\ISO 2022 IR 58", b"\xd5\xc5^\xd0\xa1", "张^小");
+        check("ISO 2022 IR 58", b"\xd5\xc5", "张");
+        check("\\ISO 2022 IR 149", b"\xc8\xab", "홍");
+    }
+
+    #[test]
+    fn what_is_not_declared_is_tried_as_utf_8_and_gb18030() {
+        for terms in ["", "ISO_IR 6", "nonsense"] {
+            check(terms, "张^三".as_bytes(), "张^三");
+            check(terms, b"\xd5\xc5", "张");
+            check(terms, b"plain", "plain");
+            check(terms, b"a\xff", "a\u{FFFD}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_replaced() {
+        check("ISO_IR 192", b"a\xffb", "a\u{FFFD}b");
+        check("\\ISO 2022 IR 58", b"\x1b$)A\xd5", "\u{FFFD}");
+        check("\\ISO 2022 IR 87", b"\x1b$B;", ";");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_set_are_text(
+            terms in prop::collection::vec(0..210u32, 0..4),
+            bytes in prop::collection::vec(prop_oneof![Just(ESC), Just(b'$'), Just(b')'), any::<u8>()], 0..40),
+        ) {
+            let terms: Vec<_> = terms.iter().map(|number| format!("ISO 2022 IR {number}")).collect();
+            let set = CharacterSet::from_terms(&terms.iter().map(String::as_str).collect::<Vec<_>>());
+            set.decode(&bytes, true);
+            prop_assert_eq!(set.decode(b"ASCII^=", false), "ASCII^=");
+        }
     }
 }

@@ -64,3 +64,74 @@ fn indexed(data_set: &DataSet, attribute: &Attribute) -> Option<String> {
     text.truncate(text.floor_char_boundary(INDEXED));
     (!text.is_empty()).then_some(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_set::{Element, Value};
+    use crate::uid::UidError;
+    use dicom_core::VR;
+
+    fn text(tag: Tag, vr: VR, text: &str) -> Element {
+        let value = Value::Bytes(text.as_bytes().into());
+        Element { tag, vr, offset: 0, len: text.len() as u64, value }
+    }
+
+    /// The least that is an instance, and `more`.
+    fn data_set(more: Vec<Element>) -> DataSet {
+        let uids = [
+            (tags::SOP_CLASS_UID, "1.2.840.10008.5.1.4.1.1.2\0"),
+            (tags::SOP_INSTANCE_UID, "1.3"),
+            (tags::STUDY_INSTANCE_UID, "1.1"),
+            (tags::SERIES_INSTANCE_UID, "1.2"),
+        ];
+        let uids = uids.map(|(tag, uid)| text(tag, VR::UI, uid));
+        DataSet { elements: more.into_iter().chain(uids).collect(), ..DataSet::default() }
+    }
+
+    fn instance(data_set: &DataSet) -> Result<Instance, InstanceError> {
+        Instance::of(data_set, TransferSyntax::explicit_little())
+    }
+
+    #[test]
+    fn four_uids_make_an_instance() {
+        let found = instance(&data_set(Vec::new())).expect("an instance");
+        assert_eq!((found.study.as_str(), found.series.as_str(), found.sop_instance.as_str()), ("1.1", "1.2", "1.3"));
+        assert_eq!(found.sop_class.as_str(), crate::sop_class::CT_IMAGE_STORAGE);
+        assert!(found.frames.is_none());
+    }
+
+    #[test]
+    fn a_missing_or_wrong_uid_is_named() {
+        for (tag, keyword) in [(tags::STUDY_INSTANCE_UID, "StudyInstanceUID"), (tags::SOP_CLASS_UID, "SOPClassUID")] {
+            let mut without = data_set(Vec::new());
+            without.elements.retain(|element| element.tag != tag);
+            assert_eq!(instance(&without).err(), Some(InstanceError::Missing(keyword)));
+            without.elements.push(text(tag, VR::UI, ""));
+            assert_eq!(instance(&without).err(), Some(InstanceError::Missing(keyword)));
+        }
+        let path = data_set(vec![text(tags::SOP_INSTANCE_UID, VR::UI, "../../escaped")]);
+        let reason = UidError::Malformed;
+        let expected = InstanceError::InvalidUid { keyword: "SOPInstanceUID", reason };
+        assert_eq!(instance(&path).err(), Some(expected));
+    }
+
+    #[test]
+    fn values_are_text_whatever_their_vr_and_empty_ones_are_left_out() {
+        let step = DataSet { elements: vec![text(tags::REQUESTED_PROCEDURE_ID, VR::SH, "RP1 ")], ..DataSet::default() };
+        let request =
+            Element { value: Value::Sequence(vec![step]), ..text(tags::REQUEST_ATTRIBUTES_SEQUENCE, VR::SQ, "") };
+        let rows = Element { value: Value::Bytes([0, 2].into()), ..text(tags::ROWS, VR::US, "xx") };
+        let name = text(tags::PATIENT_NAME, VR::PN, "Zhang^San=张^三");
+        let long = text(tags::STUDY_DESCRIPTION, VR::LO, &format!("a\0{}", "张".repeat(2000)));
+        let found = instance(&data_set(vec![request, rows, name, long, text(tags::PATIENT_ID, VR::LO, "  ")]));
+        let values = found.expect("an instance").values;
+        assert_eq!(values[&tags::ROWS], "512");
+        assert_eq!(values[&tags::REQUESTED_PROCEDURE_ID], "RP1");
+        assert_eq!(values[&tags::PATIENT_NAME], "Zhang^San=张^三");
+        assert_eq!(values[&tags::SOP_INSTANCE_UID], "1.3");
+        assert!(!values.contains_key(&tags::PATIENT_ID));
+        let description = &values[&tags::STUDY_DESCRIPTION];
+        assert!(description.starts_with("a张") && description.len() <= INDEXED && description.len() > INDEXED - 3);
+    }
+}

@@ -206,11 +206,14 @@ impl Serialize for Single {
                 let groups = ["Alphabetic", "Ideographic", "Phonetic"].into_iter().zip(text.splitn(3, '='));
                 serializer.collect_map(groups.map(|(name, group)| (name, group.trim())).filter(|(_, g)| !g.is_empty()))
             }
-            Self::Number(Number::Float(number)) => serializer.serialize_f64(*number),
-            // A JSON number is a double to most readers: a larger integer goes as text (PS3.18 Table F.2.3-1, SV, UV).
+            Self::Number(Number::Float(number)) if number.is_finite() => serializer.serialize_f64(*number),
+            // JSON has no such numbers; these texts are what pydicom and JavaScript read back.
+            Self::Number(Number::Float(number)) if number.is_nan() => serializer.serialize_str("NaN"),
+            Self::Number(Number::Float(number)) if *number > 0.0 => serializer.serialize_str("Infinity"),
+            Self::Number(Number::Float(_)) => serializer.serialize_str("-Infinity"),
             Self::Number(Number::Integer(number)) => match i64::try_from(*number) {
-                Ok(number) if number.unsigned_abs() < 1 << 53 => serializer.serialize_i64(number),
-                _ => serializer.collect_str(number),
+                Ok(number) => serializer.serialize_i64(number),
+                Err(_) => serializer.serialize_u64((*number).try_into().unwrap_or(u64::MAX)),
             },
         }
     }
@@ -223,7 +226,7 @@ fn singles(element: &Element, character_set: &CharacterSet) -> Option<Vec<Single
         return Some(texts.into_iter().map(|text| single(element.vr, text)).collect());
     }
     let numbers = values::binary_numbers(element.vr, element.bytes()?)?;
-    Some(numbers.into_iter().map(number).collect())
+    Some(numbers.into_iter().map(Single::Number).collect())
 }
 
 fn single(vr: VR, text: String) -> Single {
@@ -238,10 +241,116 @@ fn single(vr: VR, text: String) -> Single {
     }
 }
 
-/// JSON has no NaN and no infinities.
-fn number(number: Number) -> Single {
-    match number {
-        Number::Float(float) if !float.is_finite() => Single::Null,
-        number => Single::Number(number),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_set::Value as Content;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn element(tag: Tag, vr: VR, bytes: &[u8]) -> Element {
+        Element { tag, vr, offset: 0, len: bytes.len() as u64, value: Content::Bytes(bytes.into()) }
+    }
+
+    fn data_set(elements: Vec<Element>) -> DataSet {
+        DataSet { elements, ..DataSet::default() }
+    }
+
+    fn uri(path: &[PathStep], element: &Element) -> String {
+        let steps = path.iter().map(|step| match step {
+            PathStep::Tag(tag) => key(*tag),
+            PathStep::Item(index) => index.to_string(),
+        });
+        format!("bulk/{}?{}", steps.collect::<Vec<_>>().join("/"), element.len)
+    }
+
+    #[track_caller]
+    fn check(vr: VR, bytes: &[u8], expected: Value) {
+        let tag = Tag(0x0009, 0x1001);
+        let mut written = to_json(&data_set(vec![element(tag, vr, bytes)]), &uri);
+        let mut expected = expected;
+        expected["vr"] = vr.to_string().into();
+        assert_eq!(written[key(tag)].take(), expected);
+    }
+
+    #[test]
+    fn each_vr_is_written_as_annex_f_says() {
+        check(VR::LO, b"A\\ B \\", json!({ "Value": ["A", "B", null] }));
+        check(VR::LT, b" A\\B ", json!({ "Value": [" A\\B"] }));
+        check(VR::UI, b"1.2\0", json!({ "Value": ["1.2"] }));
+        check(VR::IS, b"12 \\+3\\x", json!({ "Value": [12, 3, "x"] }));
+        check(VR::DS, b"-1.50\\1e2\\nan\\7", json!({ "Value": [-1.5, 100.0, "nan", 7] }));
+        check(VR::AT, &[0x28, 0, 0x10, 0], json!({ "Value": ["00280010"] }));
+        check(VR::US, &[1, 0, 255, 255], json!({ "Value": [1, 65535] }));
+        check(VR::SS, &[255, 255], json!({ "Value": [-1] }));
+        check(VR::UV, &[255; 8], json!({ "Value": [u64::MAX] }));
+        check(VR::SV, &[255; 8], json!({ "Value": [-1] }));
+        check(VR::FL, &0.5f32.to_le_bytes(), json!({ "Value": [0.5] }));
+        check(
+            VR::FD,
+            &[f64::NAN, f64::NEG_INFINITY].map(f64::to_le_bytes).concat(),
+            json!({ "Value": ["NaN", "-Infinity"] }),
+        );
+        check(VR::OW, &[1, 2], json!({ "InlineBinary": "AQI=" }));
+        check(VR::UN, &[0; 2000], json!({ "BulkDataURI": "bulk/00091001?2000" }));
+        for vr in [VR::LO, VR::PN, VR::US, VR::OB, VR::UN] {
+            check(vr, b"", json!({}));
+        }
+        check(VR::LO, b"  ", json!({}));
+    }
+
+    #[test]
+    fn names_are_written_by_component_group() {
+        let groups =
+            json!({ "Value": [{ "Alphabetic": "Yamada^Tarou", "Phonetic": "x" }, null, { "Ideographic": "y" }] });
+        check(VR::PN, b"Yamada^Tarou==x\\\\=y", groups);
+    }
+
+    #[test]
+    fn lookup_tables_are_inline_and_pixels_are_not() {
+        let table = element(Tag(0x0028, 0x1201), VR::OW, &[0; 4096]);
+        let pixels = Element { value: Content::Located, ..element(tags::PIXEL_DATA, VR::OW, &[0; 2]) };
+        let written = to_json(&data_set(vec![table, pixels]), &uri);
+        assert!(written["00281201"]["InlineBinary"].is_string());
+        assert_eq!(written["7FE00010"], json!({ "vr": "OW", "BulkDataURI": "bulk/7FE00010?2" }));
+    }
+
+    #[test]
+    fn items_nest_and_paths_lead_into_them() {
+        let item = data_set(vec![element(Tag(0x0009, 0x1002), VR::OB, &[0; 1025])]);
+        let items = Content::Sequence(vec![DataSet::default(), item]);
+        let sequence = Element { value: items, ..element(Tag(0x0008, 0x1140), VR::SQ, b"") };
+        let bulk = json!({ "vr": "OB", "BulkDataURI": "bulk/00081140/1/00091002?1025" });
+        let written = to_json(&data_set(vec![sequence]), &uri);
+        assert_eq!(written["00081140"], json!({ "vr": "SQ", "Value": [{}, { "00091002": bulk }] }));
+    }
+
+    #[test]
+    fn text_is_utf_8_and_says_so_and_group_lengths_are_gone() {
+        let mut set = data_set(vec![
+            element(Tag(0x0008, 0), VR::UL, &[4, 0, 0, 0]),
+            element(tags::SPECIFIC_CHARACTER_SET, VR::CS, b"GB18030 "),
+            element(tags::PATIENT_ID, VR::LO, &[0xD5, 0xC5]),
+            element(tags::PATIENT_ID, VR::LO, b"again"),
+            element(tags::MODALITY, VR::CS, b"CT"),
+        ]);
+        set.character_set = CharacterSet::from_terms(&["GB18030"]);
+        let text = String::from_utf8(to_json_text(&set, &uri)).expect("UTF-8");
+        let expected = r#"{"00080005":{"Value":["ISO_IR 192"],"vr":"CS"},"00080060":{"vr":"CS","Value":["CT"]},"00100020":{"vr":"LO","Value":["张"]}}"#;
+        assert_eq!(text, expected);
+        assert_eq!(to_json(&set, &uri), serde_json::from_str::<Value>(expected).expect("JSON"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_of_any_vr_is_written_as_json(vr in 0..34usize, bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            use VR::*;
+            let vrs = [
+                AE, AS, AT, CS, DA, DS, DT, FL, FD, IS, LO, LT, OB, OD, OF, OL, OV, OW, PN, SH, SL, SQ, SS, ST, SV, TM, UC,
+                UI, UL, UN, UR, US, UT, UV,
+            ];
+            let set = data_set(vec![element(Tag(0x0009, 0x1001), vrs[vr], &bytes)]);
+            prop_assert!(serde_json::from_slice::<Value>(&to_json_text(&set, &uri)).is_ok());
+        }
     }
 }

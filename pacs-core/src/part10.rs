@@ -163,3 +163,93 @@ fn write_element(out: &mut Vec<u8>, tag: Tag, vr: VR, value: &[u8]) {
         out.push(if vr == VR::UI || vr == VR::OB { 0 } else { b' ' });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Cursor;
+
+    const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
+
+    fn uid(text: &str) -> Uid {
+        text.parse().expect("a UID")
+    }
+
+    fn read(bytes: &[u8]) -> Result<FileMeta, ScanError> {
+        read_meta(&mut Cursor::new(bytes))
+    }
+
+    /// (0008,0060) Modality CT.
+    const EXPLICIT: &[u8] = b"\x08\0\x60\0CS\x02\0CT";
+    const IMPLICIT: &[u8] = b"\x08\0\x60\0\x02\0\0\0CT";
+    const BIG_ENDIAN: &[u8] = b"\0\x08\0\x60CS\0\x02CT";
+
+    #[test]
+    fn what_is_written_is_read_and_ends_at_the_data_set() {
+        for source in [None, Some("SCANNER"), Some("影")] {
+            let written = write_meta(&uid(CT), &uid("1.2.3"), &TransferSyntax::implicit_little(), source);
+            assert_eq!(written.len() % 2, 0);
+            let mut reader = Cursor::new([&written, IMPLICIT].concat());
+            let meta = read_meta(&mut reader).expect("meta information");
+            assert_eq!(reader.position(), written.len() as u64);
+            let expected = FileMeta {
+                media_storage_sop_class_uid: Some(uid(CT)),
+                media_storage_sop_instance_uid: Some(uid("1.2.3")),
+                transfer_syntax: TransferSyntax::implicit_little(),
+                data_set_offset: written.len() as u64,
+            };
+            assert_eq!(meta, expected);
+        }
+    }
+
+    #[test]
+    fn without_meta_information_the_first_element_tells_the_transfer_syntax() {
+        for (bytes, expected) in [
+            (EXPLICIT, EXPLICIT_VR_LITTLE_ENDIAN),
+            (IMPLICIT, IMPLICIT_VR_LITTLE_ENDIAN),
+            (BIG_ENDIAN, EXPLICIT_VR_BIG_ENDIAN),
+        ] {
+            for prefix in [Vec::new(), b"DICM".to_vec(), [vec![0; 128], b"DICM".to_vec()].concat()] {
+                let meta = read(&[&prefix, bytes].concat()).expect("a data set");
+                assert_eq!(meta.transfer_syntax.uid().as_str(), expected);
+                assert_eq!(meta.data_set_offset, prefix.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn a_prefix_inside_the_text_of_a_data_set_is_no_prefix() {
+        let bytes = [EXPLICIT, &[b' '; 118], b"DICM", EXPLICIT].concat();
+        assert_eq!(read(&bytes).expect("a data set").data_set_offset, 0);
+    }
+
+    #[test]
+    fn the_group_length_is_not_believed() {
+        let mut written = write_meta(&uid(CT), &uid("1.2.3"), &TransferSyntax::explicit_little(), None);
+        let expected = written.len() as u64;
+        written[140] = 7;
+        assert_eq!(read(&[&written, EXPLICIT].concat()).expect("meta information").data_set_offset, expected);
+    }
+
+    #[test]
+    fn what_is_no_data_set_is_refused() {
+        for bytes in [&b""[..], b"PK\x03\x04\0\0\0\0\0\0", b"<html><body></body>", &[0; 200], &[0xFF; 200]] {
+            assert!(matches!(read(bytes), Err(ScanError::Malformed { .. })));
+        }
+        let only_meta = write_meta(&uid(CT), &uid("1.2.3"), &TransferSyntax::explicit_little(), None);
+        assert!(matches!(read(&only_meta), Err(ScanError::Malformed { .. })));
+        assert!(read(&only_meta[..150]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged(bytes in prop::collection::vec(any::<u8>(), 0..64), prefixed in any::<bool>()) {
+            let prefix = if prefixed { [&[0; 128][..], b"DICM\x02\0"].concat() } else { Vec::new() };
+            let bytes = [prefix, bytes].concat();
+            if let Ok(meta) = read(&bytes) {
+                prop_assert!(meta.data_set_offset <= bytes.len() as u64);
+            }
+        }
+    }
+}

@@ -7,6 +7,8 @@
 pub(crate) mod header;
 mod scan;
 pub(crate) mod source;
+#[cfg(test)]
+mod tests;
 pub(crate) mod values;
 
 pub use scan::{inflate, scan};
@@ -41,7 +43,8 @@ pub enum Value {
     /// Longer than the limit to keep, or native pixel data: only located.
     Located,
     Sequence(Vec<DataSet>),
-    /// Encapsulated pixel data: the fragments after the Basic Offset Table item.
+    /// Encapsulated pixel data: the fragments after the Basic Offset Table item. A table left empty is made up from the
+    /// fragments in which a codestream starts.
     Fragments {
         /// As stored; where that is empty, the fragments in which a codestream begins.
         basic_offset_table: Vec<u32>,
