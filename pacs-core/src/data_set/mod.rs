@@ -43,8 +43,7 @@ pub enum Value {
     /// Longer than the limit to keep, or native pixel data: only located.
     Located,
     Sequence(Vec<DataSet>),
-    /// Encapsulated pixel data: the fragments after the Basic Offset Table item. A table left empty is made up from the
-    /// fragments in which a codestream starts.
+    /// Encapsulated pixel data: the fragments after the Basic Offset Table item.
     Fragments {
         /// As stored; where that is empty, the fragments in which a codestream begins.
         basic_offset_table: Vec<u32>,
