@@ -6,9 +6,14 @@ use crate::{
     pdu::MAX_CONTEXTS,
 };
 use bytes::Bytes;
-use pacs_core::part10::read_meta;
+use pacs_core::{
+    Uid,
+    data_set::{Limits, scan},
+    part10::read_meta,
+    tags,
+};
 use std::{
-    io::{self, Cursor, Read, Seek, SeekFrom},
+    io::{self, BufReader, Cursor, Read, Seek, SeekFrom},
     path::PathBuf,
 };
 use tokio::task::spawn_blocking;
@@ -202,25 +207,35 @@ fn read_piece(instance: &Instance, offset: u64) -> io::Result<Bytes> {
     }
 }
 
-/// Reads what the File Meta Information says.
+/// Reads where the data set is and what it holds. A command must name the UIDs of the data set; those of the File Meta
+/// Information, which some files lack, have been seen to differ.
 async fn look_into(index: usize, instance: Instance) -> Result<Outgoing, String> {
-    let look = move || -> Result<Outgoing, String> {
-        let meta = match &instance {
-            Instance::File(path) => read_meta(&mut std::fs::File::open(path).map_err(|error| error.to_string())?),
-            Instance::Bytes(bytes) => read_meta(&mut Cursor::new(bytes)),
-        };
-        let meta = meta.map_err(|error| error.to_string())?;
-        let missing = || "File Meta Information names no SOP Class and Instance".to_owned();
-        Ok(Outgoing {
-            index,
-            instance,
-            sop_class: meta.media_storage_sop_class_uid.ok_or_else(missing)?.to_string(),
-            sop_instance: meta.media_storage_sop_instance_uid.ok_or_else(missing)?.to_string(),
-            transfer_syntax: meta.transfer_syntax.to_string(),
-            data_set_offset: meta.data_set_offset,
-        })
+    let look = move || match &instance {
+        Instance::File(path) => {
+            let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+            outgoing(index, instance.clone(), &mut BufReader::new(file))
+        }
+        Instance::Bytes(bytes) => outgoing(index, instance.clone(), &mut Cursor::new(bytes)),
     };
     spawn_blocking(look).await.map_err(|error| error.to_string())?
+}
+
+fn outgoing(index: usize, instance: Instance, reader: &mut (impl Read + Seek)) -> Result<Outgoing, String> {
+    let meta = read_meta(reader).map_err(|error| error.to_string())?;
+    let limits = Limits { kept_value: 1024, ..Limits::default() };
+    let data_set = scan(reader, &meta.transfer_syntax, limits).map_err(|error| error.to_string())?;
+    let uid = |tag, keyword| {
+        let text = data_set.text(tag).unwrap_or_default();
+        text.parse::<Uid>().map(|uid| uid.to_string()).map_err(|error| format!("{keyword}: {error}"))
+    };
+    Ok(Outgoing {
+        index,
+        sop_class: uid(tags::SOP_CLASS_UID, "SOP Class UID")?,
+        sop_instance: uid(tags::SOP_INSTANCE_UID, "SOP Instance UID")?,
+        instance,
+        transfer_syntax: meta.transfer_syntax.to_string(),
+        data_set_offset: meta.data_set_offset,
+    })
 }
 
 #[cfg(test)]

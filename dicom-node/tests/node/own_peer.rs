@@ -1,0 +1,169 @@
+//! Our user against our provider: what is sent is stored, found and counted.
+
+use crate::{
+    raw,
+    support::{Server, config, ct, shared},
+};
+use dicom_node::{
+    NodeConfig,
+    pdu::AssociateRj,
+    scu::{self, Instance, Remote, ScuError, Summary},
+};
+use pacs_core::{
+    data_set::{Limits, scan},
+    part10::read_meta,
+    query::{Level, Query},
+    tags,
+};
+use std::{
+    io::Cursor,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{io::AsyncReadExt, time::sleep};
+
+fn remote(server: &Server) -> Remote {
+    Remote { address: server.address.to_string(), calling: "CT".parse().unwrap(), called: "YINGHAI".parse().unwrap() }
+}
+
+async fn send(server: &Server, files: Vec<Vec<u8>>) -> (Summary, Vec<Option<u16>>) {
+    let mut statuses = Vec::new();
+    let instances = files.into_iter().map(|bytes| Instance::Bytes(bytes.into()));
+    let summary = scu::store(&remote(server), instances, |progress| statuses.push(progress.outcome.ok())).await;
+    (summary.unwrap(), statuses)
+}
+
+#[tokio::test]
+async fn an_echo_is_answered() {
+    let server = Server::start(config()).await;
+    scu::echo(&remote(&server)).await.unwrap();
+}
+
+#[tokio::test]
+async fn another_name_is_rejected_and_an_alias_is_not() {
+    let server = Server::start(NodeConfig { aliases: vec!["OLD_PACS".parse().unwrap()], ..config() }).await;
+    let other = |name: &str| Remote { called: name.parse().unwrap(), ..remote(&server) };
+    scu::echo(&other("OLD_PACS")).await.unwrap();
+    let refused = scu::echo(&other("OTHER")).await;
+    assert!(matches!(refused, Err(ScuError::Rejected(AssociateRj::CALLED_AE_TITLE))), "{refused:?}");
+    let alerts = server.archive.audit_trail(10).await.unwrap();
+    assert!(alerts.iter().any(|record| !record.success && record.actor == "CT"));
+}
+
+#[tokio::test]
+async fn a_stranger_is_rejected_when_loopback_is_not_open() {
+    let server = Server::start(NodeConfig { open_to_loopback: false, ..config() }).await;
+    let refused = scu::echo(&remote(&server)).await;
+    assert!(matches!(refused, Err(ScuError::Rejected(AssociateRj::CALLING_AE_TITLE))), "{refused:?}");
+    let peer = storage::Peer {
+        ae_title: "CT".parse().unwrap(),
+        host: Some("localhost".to_owned()),
+        port: None,
+        may_store: false,
+        may_find: false,
+    };
+    server.archive.put_peer(&peer).await.unwrap();
+    scu::echo(&remote(&server)).await.unwrap();
+    let (summary, _) = send(&server, vec![ct("1.2.3", "1.2.3.4", b"A", &[0; 8])]).await;
+    assert_eq!(summary, Summary { not_sent: 1, ..Summary::default() });
+}
+
+#[tokio::test]
+async fn the_same_again_is_a_success_and_other_content_is_refused() {
+    let server = Server::start(config()).await;
+    let first = ct("1.2.3", "1.2.3.4", b"A", &[0; 8]);
+    let other = ct("1.2.3", "1.2.3.4", b"A", &[1; 8]);
+    let (_, statuses) = send(&server, vec![first.clone(), first, other, ct("1.2.3", "1.2.3.5", b"A", &[0; 8])]).await;
+    assert_eq!(statuses, [Some(0), Some(0), Some(0x0111), Some(0)]);
+    assert_eq!(server.archive.find(&Query::new(Level::Instance)).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_no_dicom_is_not_sent_and_the_next_one_is_stored() {
+    let server = Server::start(config()).await;
+    let good = ct("1.2.3", "1.2.3.4", b"A", &[0; 8]);
+    let truncated = good[..good.len() - 5].to_vec();
+    let no_study = ct("", "1.2.3.7", b"A", &[0; 8]);
+    let (summary, statuses) = send(&server, vec![truncated, no_study, b"no DICOM".to_vec(), vec![], good]).await;
+    assert_eq!(summary, Summary { stored: 1, refused: 1, not_sent: 3 });
+    assert_eq!(statuses, [None, None, None, Some(0x0120), Some(0)]);
+}
+
+#[tokio::test]
+async fn an_instance_of_many_fragments_arrives_whole() {
+    let server = Server::start(config()).await;
+    let pixels: Vec<u8> = (0..120_000u32).map(|n| n as u8).collect();
+    let file = ct("1.2.3", "1.2.3.4", b"A", &pixels);
+    let large = ct("1.2.3", "1.2.3.5", b"A", &pixels);
+    let (summary, _) = send(&server, vec![file.clone(), large]).await;
+    assert_eq!(summary.stored, 2);
+    let stored = server.archive.instance(&"1.2.3.4".parse().unwrap()).await.unwrap();
+    let data_set = server.archive.read_range(&stored, stored.data_set_offset..stored.len).await.unwrap();
+    assert!(file.ends_with(&data_set) && data_set.len() > pixels.len());
+}
+
+#[tokio::test]
+async fn every_valid_file_of_the_corpus_is_stored_as_it_is() {
+    let server = Server::start(NodeConfig { accept_unknown_sop_classes: true, ..config() }).await;
+    let Some(folder) = shared("") else { return };
+    let valid = |file: &PathBuf| {
+        file.extension().is_some_and(|e| e == "dcm") && !file.components().any(|c| c.as_os_str() == "malformed")
+    };
+    let files: Vec<_> = files(&folder).into_iter().filter(valid).collect();
+    let instances = files.iter().cloned().map(Instance::File);
+    let mut outcomes = Vec::new();
+    let note = |p: scu::Progress<'_>| outcomes.push((p.index, p.outcome.map_err(str::to_owned)));
+    let summary = scu::store(&remote(&server), instances, note).await.unwrap();
+    // What is refused is no fault of the sending: the same UID again with other bytes, or no study to belong to.
+    let known = |outcome: &Result<u16, String>| match outcome {
+        Ok(status) => [0x0000, 0x0111, 0x0120].contains(status),
+        Err(reason) => reason.starts_with("the peer does not take") || reason.contains("UID: UID is"),
+    };
+    let strange: Vec<_> =
+        outcomes.iter().filter(|(_, outcome)| !known(outcome)).map(|(i, o)| (&files[*i], o)).collect();
+    assert!(strange.is_empty(), "{strange:?}");
+    assert!(summary.stored > 600, "{summary:?}");
+    for (index, _) in outcomes.iter().filter(|(_, outcome)| *outcome == Ok(0)) {
+        assert_is_held(&server, &files[*index]).await;
+    }
+}
+
+/// The archive holds the data set of the file byte for byte.
+async fn assert_is_held(server: &Server, file: &Path) {
+    let bytes = std::fs::read(file).unwrap();
+    let mut reader = Cursor::new(&bytes);
+    let meta = read_meta(&mut reader).unwrap();
+    let sop_instance =
+        scan(&mut reader, &meta.transfer_syntax, Limits::default()).unwrap().text(tags::SOP_INSTANCE_UID);
+    let stored = server.archive.instance(&sop_instance.unwrap().parse().unwrap()).await.unwrap();
+    let held = server.archive.read_range(&stored, stored.data_set_offset..stored.len).await.unwrap();
+    assert_eq!(stored.transfer_syntax, meta.transfer_syntax, "{}", file.display());
+    assert!(held == bytes[meta.data_set_offset as usize..], "{}", file.display());
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test]
+async fn one_association_too_many_is_told_to_come_back() {
+    let server = Server::start(NodeConfig { max_associations: 1, ..config() }).await;
+    let held = raw::associate(&server).await;
+    let refused = scu::echo(&remote(&server)).await;
+    assert!(matches!(refused, Err(ScuError::Rejected(AssociateRj::LOCAL_LIMIT))), "{refused:?}");
+    drop(held);
+    sleep(Duration::from_millis(200)).await;
+    scu::echo(&remote(&server)).await.unwrap();
+}
+
+#[tokio::test]
+async fn shutdown_aborts_who_waits_and_ends() {
+    let server = Server::start(config()).await;
+    let mut held = raw::associate(&server).await;
+    server.shutdown.cancel();
+    let mut answer = Vec::new();
+    held.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, [7, 0, 0, 0, 0, 4, 0, 0, 2, 0]);
+    server.served.await.unwrap().unwrap();
+}
