@@ -1,1 +1,175 @@
-//! dicomweb
+//! DICOMweb (PS3.18), the viewer and its API, on one port.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`config`] | settings |
+//! | `auth`, `session` | who asks, what they may do; signing in and out |
+//! | `qido` | search (PS3.18 §10.6) |
+//! | `wado`, `metadata`, `frames`, `bulkdata`, `rendered` | retrieve (§10.4) |
+//! | `stow` | store (§10.5) |
+//! | `events`, `status` | server-sent events, health, jobs |
+//! | `viewer` | the built-in files |
+//! | `media_type`, `multipart` | Accept and multipart/related, pure |
+//! | `decode`, `scan` | work on pixels and bytes off the async threads, bounded |
+//! | `resource`, `respond`, `cache`, `web` | what the services share |
+//! | `error` | failure → problem+json |
+//!
+//! Invariants: every route but health, sign-in and the viewer's files stands behind a [`auth::Right`]; a body, in
+//! either direction, is never held whole unless it is one frame or one value; what a client sees of a failure is its
+//! category.
+
+mod auth;
+mod bulkdata;
+mod cache;
+pub mod config;
+mod decode;
+pub mod error;
+mod events;
+mod frames;
+mod media_type;
+mod metadata;
+mod multipart;
+mod qido;
+mod rendered;
+mod resource;
+mod respond;
+mod scan;
+mod session;
+mod status;
+mod stow;
+mod viewer;
+mod wado;
+mod web;
+
+pub use config::WebConfig;
+pub use viewer::is_built as viewer_is_built;
+
+use auth::Right;
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderName, HeaderValue, header},
+    middleware,
+    routing::{delete, get, post},
+};
+use storage::Archive;
+use tower::ServiceBuilder;
+use tower_http::{
+    CompressionLevel,
+    compression::CompressionLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    set_header::SetResponseHeaderLayer,
+    trace::TraceLayer,
+};
+use web::Web;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Of a request body outside STOW-RS, which streams and counts its own, in bytes.
+const MAX_BODY: usize = 64 << 10;
+
+/// Everything that HTTP serves. The program listens, passes on the peer's address (`ConnectInfo<SocketAddr>`) and, where
+/// configured, TLS.
+pub fn router(archive: Archive, config: WebConfig) -> Router {
+    let web = Web::new(archive, config);
+    let behind = |right, routes: Router<Web>| {
+        routes.route_layer(middleware::from_fn_with_state((web.clone(), right), auth::guard))
+    };
+    let dicom_web = behind(Right::Search, search())
+        .merge(behind(Right::Read, read()))
+        .merge(behind(Right::Store, store()))
+        .merge(behind(Right::Delete, remove()));
+    let api = behind(
+        Right::Search,
+        Router::new().route("/events", get(events::subscribe)).route("/status", get(status::status)),
+    )
+    .merge(behind(Right::Administer, Router::new().route("/jobs", get(status::jobs))))
+    .route("/session", get(session::current).post(session::sign_in).delete(session::sign_out));
+    Router::new()
+        .nest("/dicom-web", dicom_web)
+        .nest("/api", api)
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz))
+        .fallback(get(viewer::file))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(
+            ServiceBuilder::new()
+                .layer(SetRequestIdLayer::new(X_REQUEST_ID, MakeRequestUuid))
+                .layer(TraceLayer::new_for_http().make_span_with(span))
+                .layer(PropagateRequestIdLayer::new(X_REQUEST_ID))
+                .layer(constant(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+                .layer(constant(header::REFERRER_POLICY, "no-referrer"))
+                .layer(constant(HeaderName::from_static("cross-origin-resource-policy"), "same-origin"))
+                .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(is_text)),
+        )
+        .with_state(web)
+}
+
+fn search() -> Router<Web> {
+    Router::new()
+        .route("/studies", get(qido::studies))
+        .route("/series", get(qido::series))
+        .route("/instances", get(qido::instances))
+        .route("/studies/{study}/series", get(qido::series))
+        .route("/studies/{study}/instances", get(qido::instances))
+        .route("/studies/{study}/series/{series}/instances", get(qido::instances))
+}
+
+fn read() -> Router<Web> {
+    const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
+    let whole = ["/studies/{study}", "/studies/{study}/series/{series}", INSTANCE];
+    let routes = whole.into_iter().fold(Router::new(), |routes, path| {
+        routes
+            .route(path, get(wado::retrieve))
+            .route(&format!("{path}/metadata"), get(metadata::retrieve))
+            .route(&format!("{path}/rendered"), get(rendered::rendered))
+            .route(&format!("{path}/thumbnail"), get(rendered::thumbnail))
+    });
+    routes
+        .route(&format!("{INSTANCE}/frames/{{frames}}"), get(frames::retrieve))
+        .route(&format!("{INSTANCE}/frames/{{frames}}/rendered"), get(rendered::rendered))
+        .route(&format!("{INSTANCE}/frames/{{frames}}/thumbnail"), get(rendered::thumbnail))
+        .route(&format!("{INSTANCE}/bulkdata/{{*path}}"), get(bulkdata::retrieve))
+}
+
+fn store() -> Router<Web> {
+    Router::new().route("/studies", post(stow::store)).route("/studies/{study}", post(stow::store))
+}
+
+fn remove() -> Router<Web> {
+    Router::new()
+        .route("/studies/{study}", delete(wado::delete))
+        .route("/studies/{study}/series/{series}", delete(wado::delete))
+        .route("/studies/{study}/series/{series}/instances/{instance}", delete(wado::delete))
+}
+
+/// Path without query: its values may name patients.
+fn span(request: &Request) -> tracing::Span {
+    let id = request.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
+}
+
+fn constant(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}
+
+/// What is worth compressing: images are compressed already, events must not wait in a buffer.
+fn is_text(
+    _: axum::http::StatusCode,
+    _: axum::http::Version,
+    headers: &axum::http::HeaderMap,
+    _: &axum::http::Extensions,
+) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default();
+    matches!(
+        essence,
+        "application/dicom+json"
+            | "application/json"
+            | "application/problem+json"
+            | "application/wasm"
+            | "text/html"
+            | "text/css"
+            | "text/javascript"
+            | "image/svg+xml"
+    )
+}

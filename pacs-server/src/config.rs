@@ -187,19 +187,25 @@ fn read_file(path: &Path) -> anyhow::Result<Vec<(String, Value)>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let value: Value = toml::from_str(&text).with_context(|| format!("{} is not valid TOML", path.display()))?;
     // Read alone first: an error then names the file's own key.
-    serde_json::from_value::<Config>(value.clone()).with_context(|| format!("{} has a wrong key or value", path.display()))?;
+    serde_json::from_value::<Config>(value.clone())
+        .with_context(|| format!("{} has a wrong key or value", path.display()))?;
     let mut keys = Vec::new();
     flatten("", value, &mut |key, value| keys.push((key, value)));
     Ok(keys)
 }
 
-fn from_environment(environment: &[(String, String)], defaults: &BTreeMap<String, Value>) -> Vec<(String, String, Source)> {
+fn from_environment(
+    environment: &[(String, String)],
+    defaults: &BTreeMap<String, Value>,
+) -> Vec<(String, String, Source)> {
     let key_of = |name: &str| -> Option<String> {
         let rest = name.strip_prefix("PACS_")?;
         let short = SHORT.iter().find(|(flag, _)| flag.replace('-', "_").to_uppercase() == rest);
         short.map(|(_, key)| (*key).to_owned()).or_else(|| defaults.keys().find(|k| variable(k) == name).cloned())
     };
-    let set = environment.iter().filter_map(|(name, text)| Some((key_of(name)?, text.clone(), Source::Environment(name.clone()))));
+    let set = environment
+        .iter()
+        .filter_map(|(name, text)| Some((key_of(name)?, text.clone(), Source::Environment(name.clone()))));
     set.collect()
 }
 
@@ -215,9 +221,10 @@ fn from_flags(settings: &Settings) -> anyhow::Result<Vec<(String, String, Source
         &settings.roles,
         &insecure,
     ];
-    let short = SHORT.iter().zip(given).filter_map(|((flag, key), text)| {
-        Some(((*key).to_owned(), text.clone()?, Source::Flag(format!("--{flag}"))))
-    });
+    let short = SHORT
+        .iter()
+        .zip(given)
+        .filter_map(|((flag, key), text)| Some(((*key).to_owned(), text.clone()?, Source::Flag(format!("--{flag}")))));
     let mut all: Vec<_> = short.collect();
     for text in &settings.set {
         let (key, value) = text.split_once('=').with_context(|| format!("--set {text}: write KEY=VALUE"))?;
@@ -276,7 +283,8 @@ fn check(config: &Config) -> anyhow::Result<()> {
 
 /// Passwords in URLs and anything named like a secret, also inside arrays of routes.
 fn mask(key: &str, value: Value) -> Value {
-    let secret = ["token", "password", "secret"].iter().any(|word| key.rsplit('.').next().is_some_and(|k| k.contains(word)));
+    let secret =
+        ["token", "password", "secret"].iter().any(|word| key.rsplit('.').next().is_some_and(|k| k.contains(word)));
     match value {
         Value::String(text) if secret && !text.is_empty() => Value::from("***"),
         Value::String(text) => Value::from(mask_url(&text)),
@@ -378,7 +386,9 @@ mod tests {
 
     #[test]
     fn wrong_keys_and_values_are_named() {
-        for (text, part) in [("quiet = 3", "quiet"), ("[storage]\nquiet_seconds = 'x'", "quiet_seconds"), ("a = = 1", "TOML")] {
+        for (text, part) in
+            [("quiet = 3", "quiet"), ("[storage]\nquiet_seconds = 'x'", "quiet_seconds"), ("a = = 1", "TOML")]
+        {
             let (_folder, settings) = file(text);
             let error = format!("{:#}", load(settings, &[]).unwrap_err());
             assert!(error.contains(part) || error.contains("expected"), "{error}");

@@ -38,7 +38,8 @@ const FIELD_OF_VIEW_MM: f64 = 380.0;
 const HEIGHT_MM: f64 = 290.0;
 const NOISE_HU: f64 = 18.0;
 /// Nodules of the demonstration: patient millimetres, LPS, and diameter.
-const PLANTED: [([f64; 3], f64); 3] = [([-78.0, -20.0, -120.0], 14.0), ([82.0, 18.0, -150.0], 10.0), ([-92.0, 22.0, -165.0], 18.0)];
+const PLANTED: [([f64; 3], f64); 3] =
+    [([-78.0, -20.0, -120.0], 14.0), ([82.0, 18.0, -150.0], 10.0), ([-92.0, 22.0, -165.0], 18.0)];
 
 impl Phantom {
     /// The studies of `pacs demo`: one patient with a Chinese name, one with an English one.
@@ -78,7 +79,10 @@ impl Phantom {
     }
 
     fn uid(&self, what: &str) -> Uid {
-        let digest = Sha256::digest(format!("yinghai phantom|{}|{}|{}|{}|{what}", self.patient_id, self.seed, self.size, self.slices));
+        let digest = Sha256::digest(format!(
+            "yinghai phantom|{}|{}|{}|{}|{what}",
+            self.patient_id, self.seed, self.size, self.slices
+        ));
         let number = digest.iter().take(15).fold(0u128, |n, byte| n << 8 | u128::from(*byte));
         Uid::from_uuid(number)
     }
@@ -244,7 +248,11 @@ impl Chest {
             }
             let branches = if radius_mm > 1.0 { 2 } else { usize::from(radius_mm > 0.6) };
             for _ in 0..branches {
-                open.push((point, unit(add(heading, scattered(random, 0.6))), radius_mm * random.random_range(0.62..0.84)));
+                open.push((
+                    point,
+                    unit(add(heading, scattered(random, 0.6))),
+                    radius_mm * random.random_range(0.62..0.84),
+                ));
             }
         }
     }
@@ -266,9 +274,17 @@ impl Chest {
     }
 
     fn plane(&self, z: f64, soft: f64) -> Plane<'_> {
-        let near = |v: &&Vessel| v.from[2].min(v.to[2]) - v.radius_mm - 2.0 < z && v.from[2].max(v.to[2]) + v.radius_mm + 2.0 > z;
+        let near = |v: &&Vessel| {
+            v.from[2].min(v.to[2]) - v.radius_mm - 2.0 < z && v.from[2].max(v.to[2]) + v.radius_mm + 2.0 > z
+        };
         let nodules = self.nodules.iter().filter(|n| (n.center_mm[2] - z).abs() < n.diameter_mm / 2.0 + 3.0);
-        Plane { chest: self, z, soft: soft.max(0.6), vessels: self.vessels.iter().filter(near).collect(), nodules: nodules.collect() }
+        Plane {
+            chest: self,
+            z,
+            soft: soft.max(0.6),
+            vessels: self.vessels.iter().filter(near).collect(),
+            nodules: nodules.collect(),
+        }
     }
 }
 
@@ -333,7 +349,8 @@ impl Plane<'_> {
     }
 
     fn nodules_at(&self, x: f64, y: f64, hu: f64) -> f64 {
-        let weight = self.nodules.iter().map(|n| self.inside(length(sub([x, y, self.z], n.center_mm)) - n.diameter_mm / 2.0));
+        let weight =
+            self.nodules.iter().map(|n| self.inside(length(sub([x, y, self.z], n.center_mm)) - n.diameter_mm / 2.0));
         hu.max(mix(hu, 40.0, weight.fold(0.0, f64::max)))
     }
 }

@@ -4,7 +4,9 @@ use crate::config::{Config, Room};
 use anyhow::Context;
 use std::{
     future::{Future, IntoFuture},
-    net::SocketAddr, time::Duration};
+    net::SocketAddr,
+    time::Duration,
+};
 use storage::{Archive, AuditAction, AuditRecord};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -101,12 +103,21 @@ fn start<E>(
     rooms.spawn(async move { room.await.with_context(|| format!("{name} failed")) });
 }
 
-async fn web(listener: TcpListener, config: Config, archive: Archive, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let web = dicomweb::WebConfig { insecure_no_auth: config.insecure_no_auth, ..config.web };
+async fn web(
+    listener: TcpListener,
+    config: Config,
+    archive: Archive,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let ae_title = config.dicom.ae_title.to_string();
+    let web = dicomweb::WebConfig { insecure_no_auth: config.insecure_no_auth, ae_title, ..config.web };
     let service = dicomweb::router(archive, web).into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     // Event streams never end by themselves: what is still open after the grace is cut.
-    let cut = async { shutdown.cancelled().await; tokio::time::sleep(GRACE).await };
+    let cut = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(GRACE).await
+    };
     tokio::select! {
         served = serving.into_future() => served.context("HTTP failed"),
         () = cut => Ok(()),
@@ -149,8 +160,12 @@ fn banner(config: &Config, password: Option<&str>) -> String {
     }
     lines.push(format!("  data     {}", config.storage.data_dir.display()));
     match password {
-        Some(password) => lines.push(format!("  sign in  admin / {password}   (shown only now; change it: pacs user passwd admin)")),
-        None if config.insecure_no_auth => lines.push("  sign in  switched off: everybody on this machine is an administrator".to_owned()),
+        Some(password) => {
+            lines.push(format!("  sign in  admin / {password}   (shown only now; change it: pacs user passwd admin)"))
+        }
+        None if config.insecure_no_auth => {
+            lines.push("  sign in  switched off: everybody on this machine is an administrator".to_owned())
+        }
         None => {}
     }
     lines.join("\n")

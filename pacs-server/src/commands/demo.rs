@@ -4,7 +4,11 @@ use crate::{config::Config, phantom::Phantom};
 use anyhow::{Context, bail};
 use dicom_node::scu::{self, Instance, Remote};
 use indicatif::{ProgressBar, ProgressStyle};
-use pacs_core::{Attributes, Uid, finding, query::{Level, Query}, tags};
+use pacs_core::{
+    Attributes, Uid, finding,
+    query::{Level, Query},
+    tags,
+};
 use std::time::{Duration, Instant};
 use storage::{Archive, JobState};
 
@@ -46,7 +50,10 @@ async fn find_server(remote: &Remote, wait: bool) -> anyhow::Result<()> {
             Ok(()) => return Ok(()),
             Err(_) if wait && start.elapsed() < SERVER_STARTS => tokio::time::sleep(Duration::from_millis(200)).await,
             Err(error) => {
-                let remedy = format!("no {} answers at {}: start `pacs serve` in another terminal first", remote.called, remote.address);
+                let remedy = format!(
+                    "no {} answers at {}: start `pacs serve` in another terminal first",
+                    remote.called, remote.address
+                );
                 return Err(error).context(remedy);
             }
         }
@@ -95,12 +102,20 @@ async fn wait_for_result(archive: &Archive, phantom: &Phantom, patience: Duratio
             spinner.finish_and_clear();
             return read(archive, &phantom.study_uid(), &series, &sop_instance).await;
         }
-        if let Some(job) = archive.jobs("ai", Some(JobState::Dead), 10).await?.iter().find(|j| j.key.contains(phantom.series_uid().as_str())) {
+        if let Some(job) = archive
+            .jobs("ai", Some(JobState::Dead), 10)
+            .await?
+            .iter()
+            .find(|j| j.key.contains(phantom.series_uid().as_str()))
+        {
             bail!("the AI gave up: {}", job.last_error.as_deref().unwrap_or("no reason recorded"));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    bail!("no AI result after {} s: is the ai role running (--roles)? `pacs jobs list` shows the work", patience.as_secs())
+    bail!(
+        "no AI result after {} s: is the ai role running (--roles)? `pacs jobs list` shows the work",
+        patience.as_secs()
+    )
 }
 
 async fn read(archive: &Archive, study: &Uid, series: &Uid, sop_instance: &Uid) -> anyhow::Result<finding::Report> {

@@ -12,7 +12,8 @@ type Check = (&'static str, Result<String, String>);
 /// Exit code 0 if `pacs serve` would run, 1 otherwise.
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     // Whoever runs doctor has a configuration that was read without error.
-    let mut checks: Vec<Check> = vec![("configuration", Ok("read and sound; `pacs serve --print-config` shows it".to_owned()))];
+    let mut checks: Vec<Check> =
+        vec![("configuration", Ok("read and sound; `pacs serve --print-config` shows it".to_owned()))];
     checks.push(("data folder", data_folder(config)));
     checks.extend(archive(config).await);
     if config.roles.contains(&Room::Dicom) {
@@ -37,18 +38,23 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
 
 fn data_folder(config: &Config) -> Result<String, String> {
     let folder = &config.storage.data_dir;
-    std::fs::create_dir_all(folder).map_err(|e| format!("{} cannot be made ({e}): choose another with --data-dir", folder.display()))?;
-    tempfile::tempfile_in(folder).map_err(|e| format!("{} cannot be written ({e}): mend its owner or mode", folder.display()))?;
+    std::fs::create_dir_all(folder)
+        .map_err(|e| format!("{} cannot be made ({e}): choose another with --data-dir", folder.display()))?;
+    tempfile::tempfile_in(folder)
+        .map_err(|e| format!("{} cannot be written ({e}): mend its owner or mode", folder.display()))?;
     Ok(folder.display().to_string())
 }
 
 async fn archive(config: &Config) -> Vec<Check> {
     let place = config.storage.database_url.as_ref().map_or("SQLite in the data folder", |_| "by database_url");
     match Archive::open(&config.storage).await {
-        Err(error) => vec![("archive", Err(format!("{:#}: check --database-url and --store-url", anyhow::Error::from(error))))],
+        Err(error) => {
+            vec![("archive", Err(format!("{:#}: check --database-url and --store-url", anyhow::Error::from(error))))]
+        }
         Ok(archive) => {
             let checked = archive.check().await.map(|()| "can be written and read".to_owned());
-            let checked = checked.map_err(|e| format!("{:#}: check --store-url, its bucket and credentials", anyhow::Error::from(e)));
+            let checked = checked
+                .map_err(|e| format!("{:#}: check --store-url, its bucket and credentials", anyhow::Error::from(e)));
             vec![("database", Ok(place.to_owned())), ("object store", checked)]
         }
     }
@@ -87,8 +93,12 @@ async fn model(config: &Config) -> Result<String, String> {
     let ai = config.ai.clone();
     let loaded = tokio::task::spawn_blocking(move || ai_inference::models::load(&ai)).await;
     match loaded {
-        Ok(Ok(model)) => Ok(format!("{} {} passed its self-test; {}", model.card.id, model.card.version, model.card.status.words())),
-        Ok(Err(error)) => Err(format!("{:#}: see ai.models_dir and ai.model in docs/configuration.md", anyhow::Error::from(error))),
+        Ok(Ok(model)) => {
+            Ok(format!("{} {} passed its self-test; {}", model.card.id, model.card.version, model.card.status.words()))
+        }
+        Ok(Err(error)) => {
+            Err(format!("{:#}: see ai.models_dir and ai.model in docs/configuration.md", anyhow::Error::from(error)))
+        }
         Err(_) => Err("loading the model crashed: replace the model folder".to_owned()),
     }
 }

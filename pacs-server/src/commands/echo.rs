@@ -18,7 +18,12 @@ pub struct Arguments {
 pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
     let remote = remote(config, arguments).await?;
     let start = Instant::now();
-    let remedy = || format!("C-ECHO of {} at {} failed; check its address, AE title and whether it knows ours ({})", remote.called, remote.address, remote.calling);
+    let remedy = || {
+        format!(
+            "C-ECHO of {} at {} failed; check its address, AE title and whether it knows ours ({})",
+            remote.called, remote.address, remote.calling
+        )
+    };
     scu::echo(&remote).await.with_context(remedy)?;
     println!("{} at {} answered in {} ms", remote.called, remote.address, start.elapsed().as_millis());
     Ok(())
@@ -41,5 +46,9 @@ async fn configured(config: &Config, called: &AeTitle) -> anyhow::Result<String>
     let peers = super::open(config).await?.peers().await?;
     let known = peers.iter().find(|peer| peer.ae_title == *called);
     let address = known.and_then(|peer| Some(format!("{}:{}", peer.host.as_ref()?, peer.port?)));
-    address.with_context(|| format!("no host and port are configured for {called}: give --address, or `pacs ae add {called} --host … --port …`"))
+    address.with_context(|| {
+        format!(
+            "no host and port are configured for {called}: give --address, or `pacs ae add {called} --host … --port …`"
+        )
+    })
 }

@@ -4,7 +4,11 @@ use crate::config::Config;
 use anyhow::{Context, bail};
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
-use pacs_core::{Uid, query::{Level, Query}, tags};
+use pacs_core::{
+    Uid,
+    query::{Level, Query},
+    tags,
+};
 use std::path::{Path, PathBuf};
 use storage::{Archive, AuditAction, StoredInstance};
 use tokio::{fs, io::AsyncWriteExt};
@@ -46,7 +50,9 @@ async fn studies(archive: &Archive, arguments: &Arguments) -> anyhow::Result<Vec
     let query = match (&arguments.patient_id, arguments.all) {
         (Some(id), _) => Query::new(Level::Study).with(tags::PATIENT_ID, id.as_str()),
         (None, true) => Query::new(Level::Study),
-        (None, false) if arguments.studies.is_empty() => bail!("say what to export: --study UID, --patient-id ID or --all"),
+        (None, false) if arguments.studies.is_empty() => {
+            bail!("say what to export: --study UID, --patient-id ID or --all")
+        }
         (None, false) => return Ok(arguments.studies.clone()),
     };
     let rows = archive.find(&query).await?;

@@ -99,7 +99,12 @@ impl Summary {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("stored     {}\nduplicate  {}\nrejected   {}\n", self.stored, self.identical, self.rejected_files());
+        let mut text = format!(
+            "stored     {}\nduplicate  {}\nrejected   {}\n",
+            self.stored,
+            self.identical,
+            self.rejected_files()
+        );
         for (reason, files) in &self.rejected {
             text.push_str(&format!("  {reason}\n"));
             files.iter().take(5).for_each(|file| text.push_str(&format!("    {file}\n")));
@@ -151,7 +156,8 @@ fn listed_in(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let files = directory.items(tags::DIRECTORY_RECORD_SEQUENCE).iter().filter_map(|record| {
         let components = record.texts(tags::REFERENCED_FILE_ID);
         // A component that climbs out of the medium is hostile.
-        let sound = !components.is_empty() && components.iter().all(|c| !c.is_empty() && !c.contains(['/', '\\']) && c != "..");
+        let sound =
+            !components.is_empty() && components.iter().all(|c| !c.is_empty() && !c.contains(['/', '\\']) && c != "..");
         sound.then(|| components.iter().fold(folder.to_path_buf(), |path, component| path.join(component)))
     });
     Ok(files.collect())
@@ -162,7 +168,8 @@ fn take_in(archive: &Archive, source: &Source) -> Vec<(String, Fate)> {
     match source {
         Source::File { path, named } => {
             let name = path.display().to_string();
-            let fate = File::open(path).map_err(|e| e.to_string()).and_then(|file| take_in_file(archive, &name, file, *named));
+            let fate =
+                File::open(path).map_err(|e| e.to_string()).and_then(|file| take_in_file(archive, &name, file, *named));
             vec![(name, fate.unwrap_or_else(Fate::Rejected))]
         }
         Source::Zip(path) => take_in_zip(archive, path),
@@ -177,7 +184,8 @@ fn take_in_file(archive: &Archive, name: &str, file: File, named: bool) -> Resul
 }
 
 fn take_in_zip(archive: &Archive, path: &Path) -> Vec<(String, Fate)> {
-    let opened = File::open(path).map_err(zip::result::ZipError::from).and_then(|f| zip::ZipArchive::new(BufReader::new(f)));
+    let opened =
+        File::open(path).map_err(zip::result::ZipError::from).and_then(|f| zip::ZipArchive::new(BufReader::new(f)));
     let mut zip = match opened {
         Ok(zip) => zip,
         Err(error) => return vec![(path.display().to_string(), Fate::Rejected(format!("ZIP archive: {error}")))],
@@ -188,11 +196,15 @@ fn take_in_zip(archive: &Archive, path: &Path) -> Vec<(String, Fate)> {
             Ok(entry) if entry.is_dir() => continue,
             Ok(entry) => entry,
             Err(error) => {
-                fates.push((format!("{} entry {index}", path.display()), Fate::Rejected(format!("ZIP archive: {error}"))));
+                fates.push((
+                    format!("{} entry {index}", path.display()),
+                    Fate::Rejected(format!("ZIP archive: {error}")),
+                ));
                 continue;
             }
         };
-        let name = format!("{}/{}", path.display(), entry.name());
+        let inside = entry.name().map_or_else(|_| format!("entry {index}"), |name| name.into_owned());
+        let name = format!("{}/{inside}", path.display());
         let fate = match head(&mut entry) {
             Ok(head) => fate(archive, &name, head.as_slice().chain(entry), &head, false),
             Err(error) => Fate::Rejected(format!("ZIP archive: {error}")),
@@ -211,7 +223,8 @@ fn head(reader: &mut impl Read) -> std::io::Result<Vec<u8>> {
 
 fn fate(archive: &Archive, name: &str, reader: impl Read, head: &[u8], named: bool) -> Fate {
     let prefixed = head.get(128..132) == Some(b"DICM");
-    let directory = prefixed && head.windows(MEDIA_STORAGE_DIRECTORY.len()).any(|w| w == MEDIA_STORAGE_DIRECTORY.as_bytes());
+    let directory =
+        prefixed && head.windows(MEDIA_STORAGE_DIRECTORY.len()).any(|w| w == MEDIA_STORAGE_DIRECTORY.as_bytes());
     if directory {
         return Fate::Directory;
     }

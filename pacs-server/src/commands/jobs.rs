@@ -49,5 +49,13 @@ fn line(job: &Job) -> String {
         JobState::Dead => "dead",
     };
     let said = job.last_error.as_deref().filter(|_| job.state != JobState::Done).or(job.result.as_deref());
-    format!("{}  {:10} {:7} tries {:2}  {}  {}", job.id, job.kind, state, job.attempts, job.key, said.unwrap_or_default())
+    format!(
+        "{}  {:10} {:7} tries {:2}  {}  {}",
+        job.id,
+        job.kind,
+        state,
+        job.attempts,
+        job.key,
+        said.unwrap_or_default()
+    )
 }

@@ -22,6 +22,7 @@ async fn open(config: &Config) -> anyhow::Result<Archive> {
 /// A change made from the command line, for the audit trail.
 async fn audit(archive: &Archive, action: AuditAction, detail: String) -> anyhow::Result<()> {
     let actor = std::env::var("USER").unwrap_or_else(|_| "command line".to_owned());
-    let record = AuditRecord { at: 0, action, actor, origin: "localhost".to_owned(), success: true, study: None, detail };
+    let record =
+        AuditRecord { at: 0, action, actor, origin: "localhost".to_owned(), success: true, study: None, detail };
     Ok(archive.audit(&record).await?)
 }

@@ -1,0 +1,49 @@
+//! Volume → nodules: resample, lungs, network, measurement. Pure compute; blocks.
+
+use crate::{
+    detect::{Candidate, Region, detect},
+    error::{ModelError, Refusal},
+    lung,
+    measure::{Measured, measure},
+    models::Model,
+    volume::Volume,
+};
+
+/// At most this many nodules are reported: more is noise, and no reader goes through it.
+const MOST: usize = 50;
+
+/// A nodule at the operating point, best first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Nodule {
+    pub measured: Measured,
+    /// The network's score, 0..=1.
+    pub score: f32,
+}
+
+/// Finds and measures nodules, on the threads of the current rayon pool.
+///
+/// # Errors
+/// The inner error says why the volume is not for the model.
+pub fn find_nodules(volume: &Volume, model: &Model) -> Result<Result<Vec<Nodule>, Refusal>, ModelError> {
+    let isotropic = volume.to_isotropic();
+    let lungs = lung::mask(&isotropic);
+    if let Err(refusal) = lung::check(&isotropic, &lungs, &model.card.selects) {
+        return Ok(Err(refusal));
+    }
+    let Some(region) = Region::around(&isotropic.hu, &lungs) else {
+        return Ok(Err(Refusal::NoLungs("no lungs in the images")));
+    };
+    drop(lungs);
+    let candidates = detect(&region, &model.card, &model.engine)?;
+    let certain = candidates.into_iter().filter(|c| c.score >= model.operating_point.threshold).take(MOST);
+    let nodules = certain.map(|candidate| {
+        let center_mm = to_patient(&region, isotropic.origin, &candidate);
+        Nodule { measured: measure(volume, center_mm, candidate.diameter_mm), score: candidate.score }
+    });
+    Ok(Ok(nodules.collect()))
+}
+
+/// Region voxels are 1 mm along the patient axes, z, y, x; patient points are x, y, z.
+fn to_patient(region: &Region, origin: [f64; 3], candidate: &Candidate) -> [f64; 3] {
+    std::array::from_fn(|i| origin[i] + region.corner[2 - i] as f64 + candidate.center[2 - i])
+}

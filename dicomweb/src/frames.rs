@@ -1,0 +1,265 @@
+//! WADO-RS frames (PS3.18 §10.4.1.1.6).
+
+use crate::{
+    auth::Caller,
+    decode,
+    error::WebError,
+    media_type::Acceptable,
+    multipart::Writer,
+    resource::{Resource, path},
+    respond::{Piece, accepted, cache_headers, entity_tag, insert, is_held, not_modified, ranged},
+    web::Web,
+};
+use axum::{
+    body::Body,
+    extract::{Query, State},
+    http::{HeaderMap, Uri, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use pacs_core::{
+    frame_layout::FrameLayout,
+    transfer_syntax::{Codec, EXPLICIT_VR_LITTLE_ENDIAN, Encoding, TransferSyntax},
+};
+use std::sync::Arc;
+use storage::{AuditAction, StoredInstance};
+
+const OCTET_STREAM: &str = "application/octet-stream";
+/// Frames of one request read or decoded ahead.
+const AHEAD: usize = 2;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Form {
+    /// The encoded frame; native pixel data is little endian and starts at a byte.
+    Stored,
+    /// Samples in Explicit VR Little Endian.
+    Decoded,
+}
+
+#[derive(Debug, PartialEq)]
+struct Choice {
+    multipart: bool,
+    form: Form,
+    /// Without parameters.
+    media: &'static str,
+    transfer_syntax: String,
+}
+
+pub async fn retrieve(
+    State(web): State<Web>,
+    caller: Caller,
+    resource: Resource,
+    uri: Uri,
+    Query(pairs): Query<Vec<(String, String)>>,
+    headers: HeaderMap,
+) -> Result<Response, WebError> {
+    let instance = resource.instance(&web).await?;
+    let frames = list(resource.segment("frames"), count(&instance))?;
+    web.audit(&caller, AuditAction::Read, Some(&instance.study), "frames".into()).await;
+    answer(&web, instance, frames, &accepted(&headers, &pairs), &uri, &headers).await
+}
+
+/// Frames (from 0) in the first acceptable form.
+pub async fn answer(
+    web: &Web,
+    instance: Arc<StoredInstance>,
+    frames: Vec<u32>,
+    accepted: &[Acceptable],
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response, WebError> {
+    let choice = choose(accepted, &instance.transfer_syntax, frames.len() == 1)
+        .ok_or_else(|| WebError::not_acceptable(&available(&instance.transfer_syntax)))?;
+    let content_type = format!("{}; transfer-syntax={}", choice.media, choice.transfer_syntax);
+    match frames.as_slice() {
+        [index] if !choice.multipart => {
+            let tag = entity_tag((&instance.sop_instance, instance.len, index, choice.form));
+            if is_held(headers, &tag) {
+                return Ok(not_modified(&tag));
+            }
+            let bytes = content(web, &instance, *index, choice.form).await?;
+            let response = ranged(web, headers, &content_type, Piece::Bytes(bytes))?;
+            Ok((cache_headers(&tag), response).into_response())
+        }
+        _ => {
+            let base = web.base(uri, headers)?;
+            parts(web.clone(), instance, frames, &choice, content_type, base).await
+        }
+    }
+}
+
+/// Frames in parts, read as the client takes them. The first is made before the answer starts, so that a frame that
+/// cannot be made is an error and not a broken body.
+async fn parts(
+    web: Web,
+    instance: Arc<StoredInstance>,
+    frames: Vec<u32>,
+    choice: &Choice,
+    content_type: String,
+    base: String,
+) -> Result<Response, WebError> {
+    let writer = Writer::new(rand::random());
+    let (root, close) = (writer.content_type(choice.media), writer.close());
+    let location = format!("{base}/{}/frames", path(&instance));
+    let form = choice.form;
+    let made = stream::iter(frames).map(move |index| {
+        let (web, instance) = (web.clone(), Arc::clone(&instance));
+        async move { Ok::<_, WebError>((index, content(&web, &instance, index, form).await?)) }
+    });
+    let mut made = made.buffered(AHEAD);
+    let first = made.next().await.transpose()?;
+    let chunks = stream::iter(first.map(Ok)).chain(made).map_ok(move |(index, bytes)| {
+        let location = format!("{location}/{}", u64::from(index) + 1);
+        let head = writer.head(&content_type, Some(&location), Some(bytes.len() as u64));
+        stream::iter([Ok::<_, WebError>(head), Ok(bytes)])
+    });
+    let body = Body::from_stream(chunks.try_flatten().chain(stream::once(async { Ok(close) })));
+    let mut response = ([(header::CACHE_CONTROL, "private, no-store")], body).into_response();
+    insert(response.headers_mut(), header::CONTENT_TYPE, &root);
+    Ok(response)
+}
+
+async fn content(web: &Web, instance: &StoredInstance, index: u32, form: Form) -> Result<Bytes, WebError> {
+    let is_native = instance.transfer_syntax.codec() == Codec::Native;
+    let is_big = instance.transfer_syntax.encoding() == Encoding::ExplicitBig;
+    if is_big || (form == Form::Decoded && !is_native) {
+        return decode::little_endian(web, instance, index).await;
+    }
+    let (bytes, bit_offset) = web.archive.read_frame(instance, index).await?;
+    Ok(match (&instance.frames, bit_offset) {
+        (Some(FrameLayout::Native { frame_bits, .. }), 1..8) => aligned(&bytes, bit_offset, *frame_bits),
+        _ => bytes,
+    })
+}
+
+/// Moves a 1-bit frame that starts inside a byte to the start of one (PS3.5 §8.2: the lowest bit comes first).
+fn aligned(bytes: &[u8], bit_offset: u8, frame_bits: u64) -> Bytes {
+    let next = bytes.iter().skip(1).chain([&0]);
+    let shifted = bytes.iter().zip(next).map(|(low, high)| low >> bit_offset | high << (8 - bit_offset));
+    shifted.take(frame_bits.div_ceil(8) as usize).collect()
+}
+
+pub fn count(instance: &StoredInstance) -> u32 {
+    instance.frames.as_ref().map_or(0, FrameLayout::frames)
+}
+
+/// Frame numbers of the path, from 1, as indices from 0.
+pub fn list(text: &str, count: u32) -> Result<Vec<u32>, WebError> {
+    let malformed = || WebError::bad_request("frames are numbers from 1, separated by commas");
+    let index = |number: &str| {
+        let number: u32 = number.trim().parse().map_err(|_| malformed())?;
+        let index = number.checked_sub(1).ok_or_else(malformed)?;
+        if index < count {
+            Ok(index)
+        } else {
+            Err(WebError::not_found(format!("there is no frame {number} of {count}")))
+        }
+    };
+    text.split(',').map(index).collect()
+}
+
+/// What native pixel data is sent as.
+fn syntax_sent(stored: &TransferSyntax) -> &str {
+    if stored.codec() == Codec::Native { EXPLICIT_VR_LITTLE_ENDIAN } else { stored.uid().as_str() }
+}
+
+fn choose(accepted: &[Acceptable], stored: &TransferSyntax, is_single: bool) -> Option<Choice> {
+    let is_decodable = !matches!(stored.codec(), Codec::Video | Codec::Unknown);
+    accepted.iter().find_map(|a| {
+        let anything = a.media.essence == "*/*";
+        if !a.multipart && !is_single && !anything {
+            return None;
+        }
+        let (raw, encoded) = (a.media.covers(OCTET_STREAM), a.media.covers(stored.media_type()));
+        let form = match a.transfer_syntax.as_deref() {
+            Some("*") if raw || encoded => Form::Stored,
+            Some(uid) if uid == syntax_sent(stored) && (raw || encoded) => Form::Stored,
+            Some(EXPLICIT_VR_LITTLE_ENDIAN) if raw && is_decodable => Form::Decoded,
+            Some(_) => return None,
+            None if raw && is_decodable => Form::Decoded,
+            None if encoded => Form::Stored,
+            None => return None,
+        };
+        let (media, syntax) = match form {
+            Form::Stored => (stored.media_type(), syntax_sent(stored)),
+            Form::Decoded => (OCTET_STREAM, EXPLICIT_VR_LITTLE_ENDIAN),
+        };
+        Some(Choice { multipart: a.multipart || anything, form, media, transfer_syntax: syntax.to_owned() })
+    })
+}
+
+fn available(stored: &TransferSyntax) -> String {
+    let (media, uid) = (stored.media_type(), syntax_sent(stored));
+    let raw = format!("{OCTET_STREAM}; transfer-syntax={EXPLICIT_VR_LITTLE_ENDIAN}");
+    let of = if uid == EXPLICIT_VR_LITTLE_ENDIAN { raw } else { format!("{media}; transfer-syntax={uid}, {raw}") };
+    format!("{of}, alone for one frame or as type of multipart/related")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media_type::accept;
+    use proptest::prelude::*;
+
+    const JPEG_LS: &str = "1.2.840.10008.1.2.4.80";
+
+    fn check(stored: &str, header: &str, expected: Option<(bool, Form, &str)>) {
+        let stored = TransferSyntax::new(stored.parse().unwrap());
+        let choice = choose(&accept([header].into_iter(), None), &stored, true);
+        assert_eq!(choice.as_ref().map(|c| (c.multipart, c.form, c.media)), expected, "{header}");
+    }
+
+    #[test]
+    fn a_frame_leaves_as_the_client_asks() {
+        use Form::{Decoded, Stored};
+        check(JPEG_LS, "application/octet-stream; transfer-syntax=*", Some((false, Stored, "image/jls")));
+        check(
+            JPEG_LS,
+            "multipart/related; type=\"application/octet-stream\"; transfer-syntax=*",
+            Some((true, Stored, "image/jls")),
+        );
+        check(JPEG_LS, "multipart/related; type=application/octet-stream", Some((true, Decoded, OCTET_STREAM)));
+        check(JPEG_LS, "image/jls", Some((false, Stored, "image/jls")));
+        check(
+            JPEG_LS,
+            "multipart/related; type=\"image/jls\"; transfer-syntax=1.2.840.10008.1.2.4.80",
+            Some((true, Stored, "image/jls")),
+        );
+        check(JPEG_LS, "multipart/related; type=\"image/jp2\", */*;q=0.1", Some((true, Decoded, OCTET_STREAM)));
+        check(JPEG_LS, "image/jpeg", None);
+        check(JPEG_LS, "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.4.90", None);
+        check(
+            "1.2.840.10008.1.2",
+            "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1",
+            Some((false, Stored, OCTET_STREAM)),
+        );
+        check("1.2.840.10008.1.2.4.103", "multipart/related", Some((true, Stored, "video/mp4")));
+    }
+
+    #[test]
+    fn several_frames_need_parts() {
+        let stored = TransferSyntax::explicit_little();
+        assert_eq!(choose(&accept([OCTET_STREAM].into_iter(), None), &stored, false), None);
+        assert!(choose(&accept(["*/*"].into_iter(), None), &stored, false).unwrap().multipart);
+    }
+
+    #[test]
+    fn frame_numbers_count_from_one() {
+        assert_eq!(list("1,3", 3).unwrap(), [0, 2]);
+        for text in ["", "0", "a", "1,,2", "-1", "1-2", "99999999999"] {
+            assert_eq!(list(text, 3).unwrap_err().failure().http(), 400, "{text}");
+        }
+        assert_eq!(list("4", 3).unwrap_err().failure().http(), 404);
+    }
+
+    proptest! {
+        #[test]
+        fn an_aligned_frame_has_the_same_bits(bytes in prop::collection::vec(any::<u8>(), 2..20), offset in 1u8..8) {
+            let frame_bits = bytes.len() as u64 * 8 - u64::from(offset);
+            let bit = |bytes: &[u8], at: u64| bytes[(at / 8) as usize] >> (at % 8) & 1;
+            let out = aligned(&bytes, offset, frame_bits);
+            prop_assert!((0..frame_bits).all(|at| bit(&out, at) == bit(&bytes, at + u64::from(offset))));
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Metadata of a study, series or instance in the DICOM JSON model (PS3.18 §10.4.1.1.2).
+
+use crate::{
+    auth::Caller,
+    error::WebError,
+    resource::Resource,
+    respond::{accepted, cache_headers, entity_tag, is_held, json_type, not_modified},
+    web::Web,
+};
+use axum::{
+    extract::{Query, State},
+    http::{HeaderMap, Uri, header},
+    response::{IntoResponse, Response},
+};
+use memchr::memmem;
+use storage::AuditAction;
+
+pub async fn retrieve(
+    State(web): State<Web>,
+    caller: Caller,
+    resource: Resource,
+    uri: Uri,
+    Query(pairs): Query<Vec<(String, String)>>,
+    headers: HeaderMap,
+) -> Result<Response, WebError> {
+    let content_type = json_type(&accepted(&headers, &pairs))?;
+    let study = resource.study()?;
+    let base = web.base(&uri, &headers)?;
+    let items = web.archive.metadata(study, resource.series.as_ref(), resource.sop_instance.as_ref()).await?;
+    if items.is_empty() {
+        resource.instances(&web).await?;
+    }
+    web.audit(&caller, AuditAction::Read, Some(study), "metadata".into()).await;
+    let tag = entity_tag((&base, &items));
+    if is_held(&headers, &tag) {
+        return Ok(not_modified(&tag));
+    }
+    let body = array(&items, &base);
+    Ok(([(header::CONTENT_TYPE, content_type)], cache_headers(&tag), body).into_response())
+}
+
+/// One JSON array of the items, with their relative BulkDataURIs put under `base`.
+///
+/// The items are texts and stay so: a series of 500 slices would be some 100,000 values to parse.
+fn array(items: &[String], base: &str) -> Vec<u8> {
+    // In a JSON text the quotes of this key cannot be part of a value: there they are escaped.
+    const RELATIVE: &[u8] = b"\"BulkDataURI\":\"studies/";
+    let absolute = format!("\"BulkDataURI\":\"{base}/studies/");
+    let finder = memmem::Finder::new(RELATIVE);
+    let mut body = Vec::with_capacity(items.iter().map(|item| item.len() + 256).sum::<usize>() + 2);
+    body.push(b'[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        let mut rest = item.as_bytes();
+        while let Some((before, after)) = finder.find(rest).and_then(|at| rest.split_at_checked(at)) {
+            body.extend_from_slice(before);
+            body.extend_from_slice(absolute.as_bytes());
+            rest = after.get(RELATIVE.len()..).unwrap_or_default();
+        }
+        body.extend_from_slice(rest);
+    }
+    body.push(b']');
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn relative_bulk_data_becomes_absolute_and_look_alikes_stay() {
+        let item = json!({
+            "7FE00010": {"vr": "OW", "BulkDataURI": "studies/1/bulkdata/7FE00010"},
+            "00104000": {"vr": "LT", "Value": ["\"BulkDataURI\":\"studies/"]},
+        });
+        let body: Value =
+            serde_json::from_slice(&array(&[item.to_string(), "{}".into()], "http://h/dicom-web")).unwrap();
+        assert_eq!(body[0]["7FE00010"]["BulkDataURI"], "http://h/dicom-web/studies/1/bulkdata/7FE00010");
+        assert_eq!(body[0]["00104000"], item["00104000"]);
+        assert_eq!(body[1], json!({}));
+    }
+
+    #[test]
+    fn no_items_are_an_empty_array() {
+        assert_eq!(array(&[], ""), b"[]");
+    }
+}
