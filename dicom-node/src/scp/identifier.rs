@@ -79,7 +79,7 @@ pub fn write(mut fields: Fields, explicit_vr: bool, requested: Option<Charset>) 
 
 fn texts(fields: &Fields) -> Vec<&str> {
     let of = |field| match field {
-        &Field::Text(_, ref text) => vec![text.as_str()],
+        Field::Text(_, text) => vec![text.as_str()],
         Field::Item(item) => item.as_ref().map(texts).unwrap_or_default(),
     };
     fields.values().flat_map(of).collect()
