@@ -6,7 +6,7 @@ use crate::{
     association::{
         machine::{Action, Event, State, step},
         negotiate::{self, Agreement, Refusal},
-        policy,
+        policy, roles,
     },
     config::NodeConfig,
     dimse::{Assembler, CommandSet, Part, command::field, message},
@@ -14,14 +14,14 @@ use crate::{
     scp::{Caller, Operation},
     wire::{self, Received, Wire},
 };
-use pacs_core::{AeTitle, Uid};
+use pacs_core::{AeTitle, Failure, Uid};
 use std::{
     collections::{BTreeSet, VecDeque},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
-use storage::{Archive, AuditAction, AuditRecord};
+use storage::{Archive, ArchiveError, AuditAction, AuditRecord};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -222,7 +222,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let permit = Arc::clone(&node.associations)
             .try_acquire_owned()
             .map_err(|_| Refusal::Reject(AssociateRj::LOCAL_LIMIT))?;
-        let (ac, agreement) = negotiate::negotiate(rq, rights, &node.config)?;
+        let (mut ac, agreement) = negotiate::negotiate(rq, rights, &node.config)?;
+        if let Some((name, passcode)) = roles::credentials(&rq.user) {
+            self.confirm(name, passcode).await.map_err(Refusal::Reject)?;
+            ac.user.identity_confirmed = true;
+        }
 
         let span = tracing::Span::current();
         span.record("calling", calling.as_str()).record("called", ac.called.as_str());
@@ -238,6 +242,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             _permit: permit,
         });
         Ok(Event::Accept(Box::new(ac)))
+    }
+
+    /// Whether the archive knows the user. The session that signing in opens is not needed further.
+    async fn confirm(&self, name: &str, passcode: &str) -> Result<(), AssociateRj> {
+        let signed_in = async {
+            let (_, secret) = self.node.archive.sign_in(name, passcode).await?;
+            self.node.archive.sign_out(&secret).await
+        };
+        signed_in.await.map_err(|error: ArchiveError| match error.failure() {
+            Failure::Internal => {
+                tracing::error!(%error, "user identity cannot be checked");
+                AssociateRj::CONGESTION
+            }
+            _ => AssociateRj::NO_REASON,
+        })
     }
 
     async fn audit_refusal(&self, rq: &AssociateRq, reason: &str) {

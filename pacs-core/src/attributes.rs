@@ -104,3 +104,36 @@ pub fn key(tag: Tag) -> String {
 fn number(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|n| n.is_finite())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dicom_dictionary_std::tags;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_read_from_the_json_of_any_server() {
+        let value = json!({
+            "00100010": { "vr": "PN", "Value": [{ "Alphabetic": "Zhang^San", "Ideographic": "张^三" }] },
+            "00080008": { "vr": "CS", "Value": ["ORIGINAL", null, "AXIAL"] },
+            "00280010": { "vr": "US", "Value": [512] },
+            "00280030": { "vr": "DS", "Value": ["0.70", 0.5, "x"] },
+            "00100020": { "vr": "LO" },
+            "00081140": { "vr": "SQ", "Value": [{ "00081155": { "vr": "UI", "Value": ["1.2"] } }, {}] },
+            "7FE00010": { "vr": "OW", "BulkDataURI": "bulk/1" },
+            "00091001": { "vr": "UN", "InlineBinary": "AQI=" },
+        });
+        let attributes = Attributes::of(&value).expect("an object");
+        assert_eq!(attributes.person_name(tags::PATIENT_NAME).map(|name| name.display()), Some("张 三".to_owned()));
+        assert_eq!(attributes.texts(tags::IMAGE_TYPE), ["ORIGINAL", "", "AXIAL"]);
+        assert_eq!((attributes.integer(tags::ROWS), attributes.vr(tags::ROWS)), (Some(512), Some("US")));
+        assert_eq!(attributes.numbers(tags::PIXEL_SPACING), [0.7, 0.5]);
+        assert!(attributes.contains(tags::PATIENT_ID) && attributes.text(tags::PATIENT_ID).is_none());
+        let referenced = attributes.item(tags::REFERENCED_IMAGE_SEQUENCE).expect("an item");
+        assert_eq!(referenced.text(tags::REFERENCED_SOP_INSTANCE_UID), Some("1.2"));
+        assert_eq!(attributes.items(tags::REFERENCED_IMAGE_SEQUENCE).count(), 2);
+        assert_eq!(attributes.bulk_data_uri(tags::PIXEL_DATA), Some("bulk/1"));
+        assert_eq!(attributes.inline_binary(Tag(0x0009, 0x1001)), Some("AQI="));
+        assert!(Attributes::of(&json!([])).is_none());
+    }
+}

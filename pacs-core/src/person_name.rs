@@ -22,3 +22,27 @@ impl PersonName {
         group.split('^').filter(|c| !c.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_three_groups_and_people_see_one() {
+        for (text, groups, shown) in [
+            ("Zhang^San=张^三=", ["Zhang^San", "张^三", ""], "张 三"),
+            ("Yamada^Tarou==やまだ^たろう", ["Yamada^Tarou", "", "やまだ^たろう"], "Yamada Tarou"),
+            (
+                "Adams^John Robert^Quincy^Rev.^",
+                ["Adams^John Robert^Quincy^Rev.", "", ""],
+                "Adams John Robert Quincy Rev.",
+            ),
+            ("a=b=c=d", ["a", "b", "c=d"], "b"),
+            ("", ["", "", ""], ""),
+        ] {
+            let name = PersonName::parse(text);
+            assert_eq!([&name.alphabetic, &name.ideographic, &name.phonetic], groups);
+            assert_eq!(name.display(), shown);
+        }
+    }
+}

@@ -42,6 +42,8 @@ pub const IMPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
 pub const EXPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
 pub const DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1.99";
 pub const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+/// Implicit VR with big endian pixel data, of old GE scanners (their conformance statements).
+const GE_PRIVATE_DLX: &str = "1.2.840.113619.5.2";
 
 impl TransferSyntax {
     pub fn new(uid: Uid) -> Self {
@@ -62,7 +64,7 @@ impl TransferSyntax {
 
     pub fn encoding(&self) -> Encoding {
         match self.0.as_str() {
-            IMPLICIT_VR_LITTLE_ENDIAN => Encoding::ImplicitLittle,
+            IMPLICIT_VR_LITTLE_ENDIAN | GE_PRIVATE_DLX => Encoding::ImplicitLittle,
             DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => Encoding::Deflated,
             EXPLICIT_VR_BIG_ENDIAN => Encoding::ExplicitBig,
             _ => Encoding::ExplicitLittle,
@@ -115,5 +117,41 @@ impl TransferSyntax {
 impl fmt::Display for TransferSyntax {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uid_tells_encoding_codec_and_media_type() {
+        for (uid, encoding, codec, media_type) in [
+            ("1.2.840.10008.1.2", Encoding::ImplicitLittle, Codec::Native, "application/octet-stream"),
+            ("1.2.840.10008.1.2.1", Encoding::ExplicitLittle, Codec::Native, "application/octet-stream"),
+            ("1.2.840.10008.1.2.1.99", Encoding::Deflated, Codec::Native, "application/octet-stream"),
+            ("1.2.840.10008.1.2.2", Encoding::ExplicitBig, Codec::Native, "application/octet-stream"),
+            ("1.2.840.10008.1.2.4.50", Encoding::ExplicitLittle, Codec::JpegLossy, "image/jpeg"),
+            ("1.2.840.10008.1.2.4.70", Encoding::ExplicitLittle, Codec::JpegLossless, "image/jpeg"),
+            ("1.2.840.10008.1.2.4.80", Encoding::ExplicitLittle, Codec::JpegLs, "image/jls"),
+            ("1.2.840.10008.1.2.4.90", Encoding::ExplicitLittle, Codec::Jpeg2000, "image/jp2"),
+            ("1.2.840.10008.1.2.4.92", Encoding::ExplicitLittle, Codec::Jpeg2000, "image/jpx"),
+            ("1.2.840.10008.1.2.4.201", Encoding::ExplicitLittle, Codec::HtJpeg2000, "image/jphc"),
+            ("1.2.840.10008.1.2.4.110", Encoding::ExplicitLittle, Codec::JpegXl, "image/jxl"),
+            ("1.2.840.10008.1.2.5", Encoding::ExplicitLittle, Codec::Rle, "image/dicom-rle"),
+            ("1.2.840.10008.1.2.4.100.1", Encoding::ExplicitLittle, Codec::Video, "video/mpeg2"),
+            ("1.2.840.10008.1.2.4.102", Encoding::ExplicitLittle, Codec::Video, "video/mp4"),
+            ("1.2.840.10008.1.2.4.107", Encoding::ExplicitLittle, Codec::Video, "video/H265"),
+            ("1.2.840.10008.1.2.4.999", Encoding::ExplicitLittle, Codec::Unknown, "application/octet-stream"),
+            ("1.2.840.113619.5.2", Encoding::ImplicitLittle, Codec::Unknown, "application/octet-stream"),
+        ] {
+            let syntax = TransferSyntax::new(uid.parse().expect("a UID"));
+            assert_eq!(
+                (syntax.encoding(), syntax.codec(), syntax.media_type()),
+                (encoding, codec, media_type),
+                "{uid}"
+            );
+            assert_eq!(syntax.is_encapsulated(), codec != Codec::Native);
+        }
     }
 }

@@ -18,7 +18,23 @@ pub fn answer(asked: &UserInformation, config: &NodeConfig) -> UserInformation {
         roles: asked.roles.iter().map(|role| select(role, config)).collect(),
         extended: asked.extended.iter().filter_map(extend).collect(),
         identity: None,
+        identity_confirmed: false,
     }
+}
+
+/// User name and passcode that the peer wants confirmed; `None` when it does not, or shows another kind of identity.
+///
+/// An identity that nobody asks us to confirm is not looked at: what a peer may do hangs on its AE title and address. A
+/// kind that we cannot check gets no answer, and the peer may draw its conclusion from that (PS3.7 §D.3.3.7).
+pub fn credentials(asked: &UserInformation) -> Option<(&str, &str)> {
+    const USERNAME_AND_PASSCODE: u8 = 2;
+    let identity = asked.identity.as_ref()?;
+    if identity.kind != USERNAME_AND_PASSCODE || !identity.response_requested {
+        return None;
+    }
+    // What is no text is nobody's passcode; an empty name is nobody.
+    let text = |field| std::str::from_utf8(field).unwrap_or_default();
+    Some((text(&identity.primary), text(&identity.secondary)))
 }
 
 /// We are SCP of everything, so the requestor may be SCU and nothing else (PS3.7 §D.3.3.4).
@@ -40,7 +56,7 @@ fn extend(asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::association::supported::PATIENT_ROOT_FIND;
+    use crate::{association::supported::PATIENT_ROOT_FIND, pdu::UserIdentity};
     use pacs_core::sop_class::{CT_IMAGE_STORAGE, STUDY_ROOT_FIND};
 
     #[test]
@@ -60,6 +76,18 @@ mod tests {
         let granted =
             [role(CT_IMAGE_STORAGE, true, false), role(CT_IMAGE_STORAGE, false, false), role("1.2", false, false)];
         assert_eq!(answer.roles, granted);
+    }
+
+    #[test]
+    fn credentials_are_checked_only_when_a_confirmation_is_wanted() {
+        let asked = |kind, response_requested| UserInformation {
+            identity: Some(UserIdentity { kind, response_requested, primary: "li".into(), secondary: "pw".into() }),
+            ..UserInformation::default()
+        };
+        assert_eq!(credentials(&asked(2, true)), Some(("li", "pw")));
+        assert_eq!(credentials(&asked(2, false)), None);
+        assert_eq!(credentials(&asked(1, true)), None);
+        assert_eq!(credentials(&UserInformation::default()), None);
     }
 
     #[test]

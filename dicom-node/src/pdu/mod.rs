@@ -89,6 +89,8 @@ pub struct UserInformation {
     pub extended: Vec<ExtendedNegotiation>,
     /// Only ever read, from a request.
     pub identity: Option<UserIdentity>,
+    /// In an acceptance: the identity was checked and is right, as the request wanted to know.
+    pub identity_confirmed: bool,
 }
 
 /// SCP/SCU Role Selection (PS3.7 §D.3.3.4): the roles of the requestor.

@@ -154,6 +154,7 @@ fn user_information(mut item: Cursor) -> Result<UserInformation, Fault> {
             0x55 => user.implementation_version_name = ascii(&sub.0),
             0x56 => user.extended.push(extended_negotiation(sub)?),
             0x58 => user.identity = Some(user_identity(sub)?),
+            0x59 => user.identity_confirmed = true,
             _ => {}
         }
         if user.roles.len().max(user.extended.len()) > MAX_CONTEXTS {

@@ -85,6 +85,10 @@ fn user_information(out: &mut Vec<u8>, user: &UserInformation) {
             out.extend_from_slice(&extended.information);
         });
     }
+    if user.identity_confirmed {
+        // A server response of zero length, as for user name and passcode (PS3.7 Table D.3-15).
+        item(out, 0x59, |out| counted_short(out, |_| {}));
+    }
 }
 
 fn framed(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
@@ -150,6 +154,7 @@ mod tests {
                 roles: vec![RoleSelection { sop_class: uid.clone(), scu: true, scp: false }],
                 extended: vec![ExtendedNegotiation { sop_class: uid, information: information.into() }],
                 identity: None,
+                identity_confirmed: max_length % 2 == 0,
             },
         )
     }

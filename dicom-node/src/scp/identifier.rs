@@ -78,11 +78,14 @@ pub fn write(mut fields: Fields, explicit_vr: bool, requested: Option<Charset>) 
 }
 
 fn texts(fields: &Fields) -> Vec<&str> {
-    let of = |field| match field {
-        &Field::Text(_, ref text) => vec![text.as_str()],
+    fields.values().flat_map(texts_of).collect()
+}
+
+fn texts_of(field: &Field) -> Vec<&str> {
+    match field {
+        Field::Text(_, text) => vec![text],
         Field::Item(item) => item.as_ref().map(texts).unwrap_or_default(),
-    };
-    fields.values().flat_map(of).collect()
+    }
 }
 
 fn can_hold(fields: &Fields, charset: Charset) -> bool {

@@ -197,3 +197,98 @@ impl Refusal {
         request.response(self.status).with_comment(&self.comment)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const STUDY_UID: Tag = tags::STUDY_INSTANCE_UID;
+
+    /// A find with these keys in implicit VR little endian.
+    fn find(root: Root, keys: &[(Tag, &str)]) -> Find {
+        let mut bytes = Vec::new();
+        for (tag, value) in keys {
+            let value = format!("{value}{}", if value.len() % 2 == 1 { " " } else { "" });
+            bytes.extend([tag.group().to_le_bytes(), tag.element().to_le_bytes()].concat());
+            bytes.extend((value.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(value.as_bytes());
+        }
+        let mut find = Find::new(CommandSet::default(), TransferSyntax::implicit_little(), root);
+        find.write(&bytes);
+        find
+    }
+
+    fn search(root: Root, keys: &[(Tag, &str)]) -> Result<Search, Refusal> {
+        find(root, keys).search(&NodeConfig::default())
+    }
+
+    /// The tags of the response to a match.
+    fn answered(search: &Search, row: &Row) -> DataSet {
+        let bytes = search.identifier(row, &NodeConfig::default());
+        scan(&mut Cursor::new(bytes), &TransferSyntax::implicit_little(), Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn every_key_asked_for_comes_back_and_the_unique_ones_besides() {
+        let keys =
+            [(tags::QUERY_RETRIEVE_LEVEL, "SERIES"), (tags::PATIENT_NAME, ""), (tags::CURRENT_PATIENT_LOCATION, "")];
+        let search = search(Root::Study, &keys).unwrap();
+        assert_eq!(search.pending, status::PENDING_WITHOUT_SOME_KEYS);
+        let row = Row { values: [(STUDY_UID, "1.2.3".to_owned())].into() };
+        let response = answered(&search, &row);
+        let tags: Vec<_> = response.elements.iter().map(|element| element.tag).collect();
+        let expected = [
+            tags::QUERY_RETRIEVE_LEVEL,
+            tags::RETRIEVE_AE_TITLE,
+            tags::PATIENT_NAME,
+            STUDY_UID,
+            tags::SERIES_INSTANCE_UID,
+            tags::CURRENT_PATIENT_LOCATION,
+        ];
+        assert_eq!(tags, expected);
+        assert_eq!(response.text(STUDY_UID).as_deref(), Some("1.2.3"));
+        assert_eq!(response.text(tags::RETRIEVE_AE_TITLE).as_deref(), Some("YINGHAI"));
+        assert_eq!(response.get(tags::PATIENT_NAME).map(|element| element.len), Some(0));
+    }
+
+    #[test]
+    fn supported_keys_are_plain_matches_and_values_stay_out_of_the_audit() {
+        let keys = [(tags::QUERY_RETRIEVE_LEVEL, "STUDY"), (tags::PATIENT_NAME, "Wang*"), (tags::STUDY_DATE, "")];
+        let search = search(Root::Study, &keys).unwrap();
+        assert_eq!(search.pending, status::PENDING);
+        assert_eq!(search.describe(), "C-FIND STUDY by PatientName");
+    }
+
+    #[test]
+    fn levels_outside_the_model_are_refused() {
+        let status =
+            |root, level| search(root, &[(tags::QUERY_RETRIEVE_LEVEL, level)]).err().map(|refusal| refusal.status);
+        assert_eq!(status(Root::Study, "PATIENT"), Some(0xA900));
+        assert_eq!(status(Root::Patient, "PATIENT"), None);
+        assert_eq!(status(Root::Study, "FRAME"), Some(0xA900));
+        assert_eq!(search(Root::Study, &[]).err().map(|refusal| refusal.status), Some(0xA900));
+    }
+
+    #[test]
+    fn an_identifier_without_end_is_refused_and_not_kept() {
+        let mut endless = find(Root::Study, &[]);
+        for _ in 0..40 {
+            endless.write(&[0; 64 << 10]);
+        }
+        assert!(endless.identifier.len() <= MAX_IDENTIFIER);
+        let refusal = endless.search(&NodeConfig::default()).unwrap_err();
+        assert_eq!(refusal.status, status::OUT_OF_RESOURCES);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_search_or_a_refusal(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut find = find(Root::Patient, &[(tags::QUERY_RETRIEVE_LEVEL, "IMAGE")]);
+            find.write(&bytes);
+            if let Ok(search) = find.search(&NodeConfig::default()) {
+                search.identifier(&Row::default(), &NodeConfig::default());
+            }
+        }
+    }
+}

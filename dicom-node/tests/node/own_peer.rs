@@ -2,11 +2,11 @@
 
 use crate::{
     raw,
-    support::{Server, config, ct, shared},
+    support::{Server, config, ct, ct_data_set, shared},
 };
 use dicom_node::{
     NodeConfig,
-    pdu::AssociateRj,
+    pdu::{AssociateRj, Pdu},
     scu::{self, Instance, Remote, ScuError, Summary},
 };
 use pacs_core::{
@@ -20,7 +20,10 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::{io::AsyncReadExt, time::sleep};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::sleep,
+};
 
 fn remote(server: &Server) -> Remote {
     Remote { address: server.address.to_string(), calling: "CT".parse().unwrap(), called: "YINGHAI".parse().unwrap() }
@@ -166,4 +169,36 @@ async fn shutdown_aborts_who_waits_and_ends() {
     held.read_to_end(&mut answer).await.unwrap();
     assert_eq!(answer, [7, 0, 0, 0, 0, 4, 0, 0, 2, 0]);
     server.served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn shutdown_lets_a_message_under_way_finish() {
+    let server = Server::start(config()).await;
+    let mut held = raw::associate(&server).await;
+    let data_set = ct_data_set("1.2.3", "1.2.3.4", b"A", &[0; 8]);
+    let whole = raw::message(raw::STORE, &raw::store_rq("1.2.3.4"), Some(&data_set));
+    held.write_all(&whole[..200]).await.unwrap();
+    sleep(Duration::from_millis(100)).await;
+    server.shutdown.cancel();
+    sleep(Duration::from_millis(100)).await;
+    held.write_all(&whole[200..]).await.unwrap();
+    assert_eq!(raw::command(&mut held).await.unwrap().status, Some(0));
+    assert!(matches!(raw::receive(&mut held).await, Some(Pdu::Abort(_))));
+}
+
+#[tokio::test]
+async fn a_user_identity_is_confirmed_or_the_association_rejected() {
+    let server = Server::start(config()).await;
+    server.archive.add_user("li", "a long passcode", &[storage::Role::Viewer]).await.unwrap();
+    for (passcode, is_confirmed) in [("a long passcode", true), ("a wrong passcode", false)] {
+        // Item 58H: kind 2, response requested, user name, passcode.
+        let fields = [&[2, 1, 0, 2][..], b"li", &[0, passcode.len() as u8], passcode.as_bytes()].concat();
+        let item = [&[0x58, 0, 0, fields.len() as u8][..], &fields].concat();
+        let mut stream = raw::connect(&server).await;
+        stream.write_all(&raw::with_user_item(&item)).await.unwrap();
+        match raw::receive(&mut stream).await {
+            Some(Pdu::AssociateAc(ac)) => assert!(is_confirmed && ac.user.identity_confirmed),
+            answer => assert!(!is_confirmed && answer == Some(Pdu::AssociateRj(AssociateRj::NO_REASON)), "{answer:?}"),
+        }
+    }
 }

@@ -36,6 +36,18 @@ pub fn request() -> AssociateRq {
     }
 }
 
+/// [`request`] as bytes with one more item at the end of the User Information.
+pub fn with_user_item(item: &[u8]) -> Vec<u8> {
+    let mut bytes = Pdu::AssociateRq(Box::new(request())).to_bytes();
+    // User Information is the last item; its length follows its type and a reserved byte.
+    let user = bytes.windows(5).rposition(|w| matches!(w, [0x50, 0, 0, _, 0x51])).unwrap();
+    bytes[user + 3] += item.len() as u8;
+    bytes.extend_from_slice(item);
+    let len = (bytes.len() - 6) as u32;
+    bytes[2..6].copy_from_slice(&len.to_be_bytes());
+    bytes
+}
+
 pub async fn connect(server: &Server) -> TcpStream {
     TcpStream::connect(server.address).await.unwrap()
 }
