@@ -51,7 +51,9 @@ fn main() -> anyhow::Result<()> {
     let arguments = <Arguments as clap::Parser>::parse();
     let work = tempfile::tempdir()?;
     let large = series(&work.path().join("large"), 11, arguments.slices)?;
-    let four: Vec<_> = (0..4).map(|n| series(&work.path().join(format!("part{n}")), 20 + n, arguments.slices / 4)).collect::<Result<_, _>>()?;
+    let four: Vec<_> = (0..4)
+        .map(|n| series(&work.path().join(format!("part{n}")), 20 + n, arguments.slices / 4))
+        .collect::<Result<_, _>>()?;
     let mut subjects = [yinghai(work.path(), &arguments.pacs)?, orthanc(work.path())?];
 
     println!("| figure | {} | {} | ratio |\n|---|---|---|---|", subjects[0].name, subjects[1].name);
@@ -67,7 +69,9 @@ fn main() -> anyhow::Result<()> {
     let phantom = phantom(11, arguments.slices);
     let series = format!("/studies/{}/series/{}", phantom.study_uid(), phantom.series_uid());
     let json = "application/dicom+json";
-    let qido = both(&subjects, |s| latencies(s, arguments.requests, |_| "/studies?PatientID=BENCH*&limit=50".to_owned(), json))?;
+    let qido = both(&subjects, |s| {
+        latencies(s, arguments.requests, |_| "/studies?PatientID=BENCH*&limit=50".to_owned(), json)
+    })?;
     quantiles("QIDO studies, ms", &qido);
     let metadata = both(&subjects, |s| latencies(s, 5, |_| format!("{series}/metadata"), json))?;
     quantiles(&format!("metadata of {} slices, ms", arguments.slices), &metadata);
@@ -102,13 +106,24 @@ fn size(folder: &Path) -> u64 {
 
 fn yinghai(work: &Path, pacs: &Path) -> anyhow::Result<Subject> {
     let data = work.join("yinghai");
-    let place = [format!("--data-dir={}", data.display()), "--dicom-listen=127.0.0.1:21112".into(), "--http-listen=127.0.0.1:28042".into()];
+    let place = [
+        format!("--data-dir={}", data.display()),
+        "--dicom-listen=127.0.0.1:21112".into(),
+        "--http-listen=127.0.0.1:28042".into(),
+    ];
     // The AI is measured apart: here it would only compete for the two cores.
-    let process = Command::new(pacs).arg("serve").args(&place).args(["--set", "ai.enabled=false"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let process = Command::new(pacs)
+        .arg("serve")
+        .args(&place)
+        .args(["--set", "ai.enabled=false"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
     let base = "http://127.0.0.1:28042/dicom-web".to_owned();
     let mut subject = Subject { name: "Yinghai", process, dicom: 21112, aet: "YINGHAI", base, token: None };
     ready("http://127.0.0.1:28042/readyz")?;
-    let token = Command::new(pacs).args(["token", "create", "--user", "admin", "--name", "bench"]).args(&place).output()?;
+    let token =
+        Command::new(pacs).args(["token", "create", "--user", "admin", "--name", "bench"]).args(&place).output()?;
     subject.token = Some(format!("Bearer {}", String::from_utf8(token.stdout)?.trim()));
     Ok(subject)
 }
@@ -123,7 +138,12 @@ fn orthanc(work: &Path) -> anyhow::Result<Subject> {
     });
     let path = folder.join("orthanc.json");
     fs::write(&path, config.to_string())?;
-    let process = Command::new("Orthanc").arg(&path).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("Orthanc is not installed")?;
+    let process = Command::new("Orthanc")
+        .arg(&path)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("Orthanc is not installed")?;
     let base = "http://127.0.0.1:18042/dicom-web".to_owned();
     let subject = Subject { name: "Orthanc", process, dicom: 14242, aet: "ORTHANC", base, token: None };
     ready("http://127.0.0.1:18042/system")?;
@@ -177,7 +197,12 @@ fn get(client: &Client, subject: &Subject, path: &str, accept: &str) -> anyhow::
 }
 
 /// Milliseconds of each request, sorted; one connection, one request at a time.
-fn latencies(subject: &Subject, count: usize, path: impl Fn(usize) -> String, accept: &str) -> anyhow::Result<Vec<f64>> {
+fn latencies(
+    subject: &Subject,
+    count: usize,
+    path: impl Fn(usize) -> String,
+    accept: &str,
+) -> anyhow::Result<Vec<f64>> {
     let client = client()?;
     get(&client, subject, &path(0), accept)?;
     let mut taken = Vec::with_capacity(count);
@@ -191,7 +216,8 @@ fn latencies(subject: &Subject, count: usize, path: impl Fn(usize) -> String, ac
 }
 
 fn instances(subject: &Subject, series: &str) -> anyhow::Result<Vec<String>> {
-    let found: Value = serde_json::from_slice(&get(&client()?, subject, &format!("{series}/instances"), "application/dicom+json")?)?;
+    let found: Value =
+        serde_json::from_slice(&get(&client()?, subject, &format!("{series}/instances"), "application/dicom+json")?)?;
     let rows = found.as_array().context("QIDO answers with a list")?;
     Ok(rows.iter().filter_map(|r| r["00080018"]["Value"][0].as_str().map(str::to_owned)).collect())
 }

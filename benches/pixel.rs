@@ -3,7 +3,10 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use pacs_core::{
     TransferSyntax,
-    pixel::{Frame, ImagePixel, ModalityLut, PhotometricInterpretation, Presentation, Samples, VoiFunction, VoiLut, Window, decode, render},
+    pixel::{
+        Frame, ImagePixel, ModalityLut, PhotometricInterpretation, Presentation, Samples, VoiFunction, VoiLut, Window,
+        decode, render,
+    },
 };
 use std::hint::black_box;
 

@@ -30,7 +30,8 @@ fn print_config_says_where_each_value_is_from() {
 #[test]
 fn sign_in_cannot_be_switched_off_in_the_open() {
     let folder = tempfile::tempdir().expect("a folder");
-    let refused = output(&mut in_folder(folder.path(), &["serve", "--insecure-no-auth", "--dicom-listen", "0.0.0.0:11112"]));
+    let refused =
+        output(&mut in_folder(folder.path(), &["serve", "--insecure-no-auth", "--dicom-listen", "0.0.0.0:11112"]));
     assert!(!refused.status.success());
     assert!(text_of(&refused).contains("loopback"), "{}", text_of(&refused));
 }
@@ -41,7 +42,11 @@ fn import_tells_what_it_took_and_what_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let inbox = folder.path().join("inbox");
     fs::create_dir(&inbox).expect("made");
-    for slice in fs::read_dir(&slices).expect("listed").filter_map(Result::ok).filter(|e| e.path().extension().is_some_and(|x| x == "dcm")) {
+    for slice in fs::read_dir(&slices)
+        .expect("listed")
+        .filter_map(Result::ok)
+        .filter(|e| e.path().extension().is_some_and(|x| x == "dcm"))
+    {
         fs::copy(slice.path(), inbox.join(slice.file_name())).expect("copied");
     }
     let count = fs::read_dir(&inbox).expect("listed").count();
@@ -92,5 +97,7 @@ fn users_and_tokens_open_and_close_the_door() {
     let token = server.pacs(&["token", "create", "--user", "li", "--name", "t"]).trim().to_owned();
     assert_eq!(status(&token), 200);
     server.pacs(&["user", "remove", "li"]);
-    scenarios::wait_for("the token to end", std::time::Duration::from_secs(60), || (status(&token) == 401).then_some(()));
+    scenarios::wait_for("the token to end", std::time::Duration::from_secs(60), || {
+        (status(&token) == 401).then_some(())
+    });
 }

@@ -19,7 +19,9 @@ impl Entry {
 
     /// A Part 10 file that a reader opens without force, and that is an instance (a DICOMDIR is none).
     fn is_instance(&self) -> bool {
-        self.field("opens_with_pydicom") == "yes" && !self.path.contains("DICOMDIR") && !self.path.starts_with("malformed/")
+        self.field("opens_with_pydicom") == "yes"
+            && !self.path.contains("DICOMDIR")
+            && !self.path.starts_with("malformed/")
     }
 }
 
@@ -39,7 +41,8 @@ fn manifest(folder: &Path) -> Vec<Entry> {
 fn every_valid_file_comes_back_as_it_was() {
     let Some(folder) = shared("data") else { return };
     let server = Server::start(&["--set", "ai.enabled=false", "--set", "dicom.accept_unknown_sop_classes=true"]);
-    let lossy: Value = serde_json::from_slice(&fs::read(folder.join("expected_lossy.json")).expect("read")).expect("JSON");
+    let lossy: Value =
+        serde_json::from_slice(&fs::read(folder.join("expected_lossy.json")).expect("read")).expect("JSON");
     let entries: Vec<_> = manifest(&folder).into_iter().filter(Entry::is_instance).collect();
     assert!(entries.len() > 600, "{} instances", entries.len());
     let mut faults = Vec::new();
@@ -166,12 +169,20 @@ fn numbers(value: &Value) -> Vec<f64> {
 fn storescu_sends_the_corpus_in_its_own_syntaxes() {
     let Some(folder) = shared("data") else { return };
     let server = Server::start(&["--set", "ai.enabled=false", "--set", "dicom.accept_unknown_sop_classes=true"]);
-    for part in ["conformance/series", "conformance/transfer-syntax", "conformance/sop-class", "sr-seg", "presentation", "charset"] {
+    for part in [
+        "conformance/series",
+        "conformance/transfer-syntax",
+        "conformance/sop-class",
+        "sr-seg",
+        "presentation",
+        "charset",
+    ] {
         let Some(mut storescu) = server.storescu() else { return };
         // -xf is not needed: -R proposes only what the files hold, +C would convert. Unknown syntaxes are dcmtk's to skip.
         let sent = output(storescu.args(["-v", "-R", "+sd", "+r", "-nh"]).arg(folder.join(part)));
         let text = text_of(&sent);
-        let refused: Vec<_> = text.lines().filter(|l| l.contains("Received Store Response") && !l.contains("Success")).collect();
+        let refused: Vec<_> =
+            text.lines().filter(|l| l.contains("Received Store Response") && !l.contains("Success")).collect();
         assert!(text.contains("Received Store Response (Success)"), "{part}: {text}");
         assert!(refused.is_empty(), "{part}: {refused:#?}");
     }
@@ -181,7 +192,8 @@ fn storescu_sends_the_corpus_in_its_own_syntaxes() {
 fn malformed_files_are_refused_or_kept_and_the_server_lives() {
     let Some(folder) = shared("data/malformed/synthetic") else { return };
     let server = Server::start(&["--set", "ai.enabled=false"]);
-    let expected: Value = serde_json::from_slice(&fs::read(folder.join("EXPECTED_malformed.json")).expect("read")).expect("JSON");
+    let expected: Value =
+        serde_json::from_slice(&fs::read(folder.join("EXPECTED_malformed.json")).expect("read")).expect("JSON");
     let mut faults = Vec::new();
     for (name, rule) in expected.as_object().expect("an object") {
         let Ok(file) = fs::read(folder.join(name)) else { continue };

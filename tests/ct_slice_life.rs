@@ -12,7 +12,8 @@ use std::{
 fn receivers(folder: &Path, python: &Path) -> (Running, Running, String) {
     let (mllp, fhir) = (free_port(), free_port());
     let hl7 = Command::new(python).arg(peer("mllp_receiver.py")).arg(mllp.to_string()).arg(folder.join("hl7")).spawn();
-    let node = Command::new("node").arg(peer("fhir_receiver.mjs")).arg(fhir.to_string()).arg(folder.join("fhir")).spawn();
+    let node =
+        Command::new("node").arg(peer("fhir_receiver.mjs")).arg(fhir.to_string()).arg(folder.join("fhir")).spawn();
     let routes = format!(
         "[storage]\nquiet_seconds = 2\n\n\
          [[integration.hl7]]\nname = \"emr\"\naddress = \"127.0.0.1:{mllp}\"\n\n\
@@ -47,7 +48,12 @@ fn a_real_chest_ct_reaches_screen_and_emr() {
         let found = server.get("/dicom-web/instances?Modality=SR");
         let first = found.as_array()?.first()?.clone();
         let uid = |tag: &str| first[tag]["Value"][0].as_str().map(str::to_owned);
-        Some(format!("/dicom-web/studies/{}/series/{}/instances/{}", uid("0020000D")?, uid("0020000E")?, uid("00080018")?))
+        Some(format!(
+            "/dicom-web/studies/{}/series/{}/instances/{}",
+            uid("0020000D")?,
+            uid("0020000E")?,
+            uid("00080018")?
+        ))
     });
 
     let sr = folder.path().join("report.dcm");

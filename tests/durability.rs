@@ -26,14 +26,27 @@ fn what_got_success_survives_kill_9() {
     for round in 0..4 {
         let Some(mut storescu) = server.storescu() else { return };
         let folder = series.clone();
-        let push = std::thread::spawn(move || text_of(&output(storescu.args(["-v", "+sd", "+sp", "*.dcm"]).arg(folder))));
+        let push =
+            std::thread::spawn(move || text_of(&output(storescu.args(["-v", "+sd", "+sp", "*.dcm"]).arg(folder))));
         std::thread::sleep(Duration::from_millis(250 + 350 * round));
         server.kill();
         let done = acknowledged(&push.join().expect("storescu ran"));
         server.restart();
         for file in &done {
-            let dump = output(Command::new(&dcmdump).args(["+P", "StudyInstanceUID", "+P", "SeriesInstanceUID", "+P", "SOPInstanceUID", "-s", file]));
-            let uids: Vec<_> = text_of(&dump).lines().filter_map(|l| Some(l.split('[').nth(1)?.split(']').next()?.to_owned())).collect();
+            let dump = output(Command::new(&dcmdump).args([
+                "+P",
+                "StudyInstanceUID",
+                "+P",
+                "SeriesInstanceUID",
+                "+P",
+                "SOPInstanceUID",
+                "-s",
+                file,
+            ]));
+            let uids: Vec<_> = text_of(&dump)
+                .lines()
+                .filter_map(|l| Some(l.split('[').nth(1)?.split(']').next()?.to_owned()))
+                .collect();
             let [study, series, instance] = &uids[..] else { panic!("{file}: {uids:?}") };
             let path = format!("/dicom-web/studies/{study}/series/{series}/instances/{instance}");
             let back = server.request(&path, "application/dicom; transfer-syntax=*");

@@ -21,7 +21,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 fn metadata() -> Value {
     let mut cargo = Command::new(env!("CARGO"));
     let text = run(cargo.args(["metadata", "--no-deps", "--format-version", "1", "--offline"]).current_dir(root()));
-    serde_json::from_str(text.lines().find(|line| line.starts_with('{')).expect("JSON")).expect("cargo metadata is JSON")
+    serde_json::from_str(text.lines().find(|line| line.starts_with('{')).expect("JSON"))
+        .expect("cargo metadata is JSON")
 }
 
 #[test]
@@ -31,7 +32,8 @@ fn rooms_depend_only_along_the_arrows() {
     assert_eq!(packages.len(), ARROWS.len(), "a new room is an architecture change");
     for package in packages {
         let name = package["name"].as_str().expect("a name");
-        let allowed = ARROWS.iter().find(|(room, _)| *room == name).unwrap_or_else(|| panic!("{name} is not in the drawing")).1;
+        let allowed =
+            ARROWS.iter().find(|(room, _)| *room == name).unwrap_or_else(|| panic!("{name} is not in the drawing")).1;
         let dependencies = package["dependencies"].as_array().expect("dependencies").iter();
         let ours = dependencies.filter(|d| d["kind"].is_null() && d["path"].is_string());
         for dependency in ours.map(|d| d["name"].as_str().expect("a name")) {
@@ -43,7 +45,9 @@ fn rooms_depend_only_along_the_arrows() {
 #[test]
 fn pacs_core_has_no_runtime_and_no_database() {
     let mut cargo = Command::new(env!("CARGO"));
-    let tree = run(cargo.args(["tree", "--offline", "-p", "pacs-core", "-e", "normal", "--prefix", "none"]).current_dir(root()));
+    let tree = run(cargo
+        .args(["tree", "--offline", "-p", "pacs-core", "-e", "normal", "--prefix", "none"])
+        .current_dir(root()));
     let crates: BTreeSet<_> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
     for outside in ["tokio", "sqlx", "object_store", "axum", "reqwest", "rand", "time", "chrono"] {
         assert!(!crates.contains(outside), "pacs-core must stay pure, but has {outside}");

@@ -136,8 +136,15 @@ impl Server {
         let (dicom, http) = (free_port(), free_port());
         let arguments = arguments.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>();
         let (process, password) = launch(folder.path(), dicom, http, &arguments);
-        let mut server =
-            Self { process, folder, arguments, dicom, http, password: password.unwrap_or_default(), token: String::new() };
+        let mut server = Self {
+            process,
+            folder,
+            arguments,
+            dicom,
+            http,
+            password: password.unwrap_or_default(),
+            token: String::new(),
+        };
         server.token = server.pacs(&["token", "create", "--user", "admin", "--name", "scenario"]).trim().to_owned();
         server
     }
@@ -226,6 +233,7 @@ fn launch(folder: &Path, dicom: u16, http: u16, arguments: &[String]) -> (Runnin
     wait_for("the server to be ready", Duration::from_secs(60), || {
         client().get(&ready).send().ok().filter(|r| r.status().is_success())
     });
-    let password = received.try_iter().find_map(|line| Some(line.split_once("admin / ")?.1.split_whitespace().next()?.to_owned()));
+    let password =
+        received.try_iter().find_map(|line| Some(line.split_once("admin / ")?.1.split_whitespace().next()?.to_owned()));
     (running, password)
 }
