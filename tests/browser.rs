@@ -13,7 +13,7 @@ fn a_radiologist_reads_a_study_in_chromium() {
     }
     let server = Server::start(&["--set", "storage.quiet_seconds=2"]);
     let Some(mut storescu) = server.storescu() else { return };
-    run(storescu.args(["+sd", "+sp", "*.dcm"]).arg(&series));
+    run(storescu.args(["-xt", "-R", "+sd", "+sp", "*.dcm"]).arg(&series));
     scenarios::wait_for("the AI result", Duration::from_secs(300), || {
         let found = server.get("/dicom-web/series?Modality=SR");
         found.as_array().filter(|f| !f.is_empty()).map(|_| ())

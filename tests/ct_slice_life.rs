@@ -43,7 +43,7 @@ fn a_real_chest_ct_reaches_screen_and_emr() {
     let server = Server::start(&["--config", config.to_str().expect("UTF-8")]);
 
     let Some(mut storescu) = server.storescu() else { return };
-    run(storescu.args(["+sd", "+sp", "*.dcm"]).arg(&series));
+    run(storescu.args(["-xt", "-R", "+sd", "+sp", "*.dcm"]).arg(&series));
     let report = wait_for("the AI report", Duration::from_secs(300), || {
         let found = server.get("/dicom-web/instances?Modality=SR");
         let first = found.as_array()?.first()?.clone();

@@ -26,8 +26,9 @@ fn what_got_success_survives_kill_9() {
     for round in 0..4 {
         let Some(mut storescu) = server.storescu() else { return };
         let folder = series.clone();
-        let push =
-            std::thread::spawn(move || text_of(&output(storescu.args(["-v", "+sd", "+sp", "*.dcm"]).arg(folder))));
+        let push = std::thread::spawn(move || {
+            text_of(&output(storescu.args(["-v", "-xt", "-R", "+sd", "+sp", "*.dcm"]).arg(folder)))
+        });
         std::thread::sleep(Duration::from_millis(250 + 350 * round));
         server.kill();
         let done = acknowledged(&push.join().expect("storescu ran"));
