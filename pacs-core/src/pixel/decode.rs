@@ -44,7 +44,10 @@ pub fn decode(
         Codec::JpegLossy | Codec::JpegLossless => codec::jpeg::decode(image, encoded)?.into_samples(image)?,
         Codec::JpegLs => codec::jpeg_ls::decode(image, encoded)?.into_samples(image)?,
         Codec::Jpeg2000 | Codec::HtJpeg2000 => codec::jpeg2000::decode(image, encoded)?.into_samples(image)?,
+        #[cfg(feature = "jpeg-xl")]
         Codec::JpegXl => codec::jpeg_xl::decode(image, encoded)?.into_samples(image)?,
+        #[cfg(not(feature = "jpeg-xl"))]
+        Codec::JpegXl => return Err(PixelError::Unsupported(transfer_syntax.to_string())),
         Codec::Video | Codec::Unknown => return Err(PixelError::Unsupported(transfer_syntax.to_string())),
     };
     Ok(Frame { rows: image.rows, columns: image.columns, samples_per_pixel: image.samples_per_pixel, samples })

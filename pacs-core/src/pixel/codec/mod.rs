@@ -9,6 +9,7 @@ mod htjpeg2000;
 pub(super) mod jpeg;
 pub(super) mod jpeg2000;
 pub(super) mod jpeg_ls;
+#[cfg(feature = "jpeg-xl")]
 pub(super) mod jpeg_xl;
 pub(super) mod rle;
 mod segments;
