@@ -53,7 +53,8 @@ pub struct Study {
     pub referring_physician: PersonName,
 }
 
-/// Numbers of the request, from the first item of Referenced Request Sequence (PS3.3 C.17.2).
+/// Numbers of the request, from the first item of Referenced Request Sequence (PS3.3 C.17.2) or, of the source image,
+/// Request Attributes Sequence (PS3.3 Table 10-9).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Order {
     pub placer_number: Option<String>,
@@ -86,12 +87,21 @@ pub enum ResultError {
 }
 
 impl ImagingResult {
-    /// `sr`: attributes of the SR instance that holds `report`; `stored_at`: milliseconds since 1970-01-01 UTC.
-    pub fn read(sr: Attributes<'_>, report: Report, stored_at: i64) -> Result<Self, ResultError> {
+    /// `sr`: attributes of the SR instance that holds `report`; `image`: of one of its source images, which knows the
+    /// order where the SR does not; `stored_at`: milliseconds since 1970-01-01 UTC.
+    pub fn read(
+        sr: Attributes<'_>,
+        image: Option<Attributes<'_>>,
+        report: Report,
+        stored_at: i64,
+    ) -> Result<Self, ResultError> {
+        let request =
+            sr.item(tags::REFERENCED_REQUEST_SEQUENCE).or_else(|| image?.item(tags::REQUEST_ATTRIBUTES_SEQUENCE));
+        let performed = code(sr, tags::PROCEDURE_CODE_SEQUENCE).or_else(|| code(image?, tags::PROCEDURE_CODE_SEQUENCE));
         Ok(Self {
             patient: patient(sr)?,
-            study: study(sr)?,
-            order: order(sr),
+            study: study(sr, request)?,
+            order: order(request, performed),
             sr_series: uid(sr, tags::SERIES_INSTANCE_UID, "Series Instance UID")?,
             sr_instance: uid(sr, tags::SOP_INSTANCE_UID, "SOP Instance UID")?,
             written: moment(sr, tags::CONTENT_DATE, tags::CONTENT_TIME),
@@ -122,20 +132,18 @@ impl Sex {
     }
 }
 
-fn study(sr: Attributes<'_>) -> Result<Study, ResultError> {
+fn study(sr: Attributes<'_>, request: Option<Attributes<'_>>) -> Result<Study, ResultError> {
     Ok(Study {
         uid: uid(sr, tags::STUDY_INSTANCE_UID, "Study Instance UID")?,
         started: moment(sr, tags::STUDY_DATE, tags::STUDY_TIME),
         description: text(sr, tags::STUDY_DESCRIPTION),
-        accession: text(sr, tags::ACCESSION_NUMBER)
-            .or_else(|| text(sr.item(tags::REFERENCED_REQUEST_SEQUENCE)?, tags::ACCESSION_NUMBER)),
+        accession: text(sr, tags::ACCESSION_NUMBER).or_else(|| text(request?, tags::ACCESSION_NUMBER)),
         referring_physician: sr.person_name(tags::REFERRING_PHYSICIAN_NAME).unwrap_or_default(),
     })
 }
 
-fn order(sr: Attributes<'_>) -> Order {
-    let performed = code(sr, tags::PROCEDURE_CODE_SEQUENCE);
-    let Some(request) = sr.item(tags::REFERENCED_REQUEST_SEQUENCE) else {
+fn order(request: Option<Attributes<'_>>, performed: Option<Code>) -> Order {
+    let Some(request) = request else {
         return Order { procedure: performed, ..Order::default() };
     };
     Order {
@@ -240,7 +248,7 @@ pub(crate) mod example {
     }
 
     pub fn result() -> ImagingResult {
-        ImagingResult::read(Attributes::of(&metadata()).unwrap(), report(), STORED_AT).unwrap()
+        ImagingResult::read(Attributes::of(&metadata()).unwrap(), None, report(), STORED_AT).unwrap()
     }
 
     /// The least an SR can hold.
@@ -249,7 +257,7 @@ pub(crate) mod example {
         let keep = ["00080018", "0020000D", "0020000E", "00100020"];
         metadata.as_object_mut().unwrap().retain(|tag, _| keep.contains(&tag.as_str()));
         let report = Report { findings: Vec::new(), evidence: Vec::new(), ..report() };
-        ImagingResult::read(Attributes::of(&metadata).unwrap(), report, STORED_AT).unwrap()
+        ImagingResult::read(Attributes::of(&metadata).unwrap(), None, report, STORED_AT).unwrap()
     }
 }
 
@@ -267,11 +275,26 @@ mod tests {
     }
 
     #[test]
+    fn a_source_image_knows_the_order_that_the_report_does_not() {
+        let mut sr = example::metadata();
+        for tag in ["0040A370", "00080050"] {
+            sr.as_object_mut().unwrap().remove(tag);
+        }
+        let image = serde_json::json!({"00400275": {"vr": "SQ", "Value": [{
+            "00401001": {"vr": "SH", "Value": ["RP2"]}, "00080050": {"vr": "SH", "Value": ["A2"]}
+        }]}});
+        let image = Attributes::of(&image);
+        let result = ImagingResult::read(Attributes::of(&sr).unwrap(), image, example::report(), 0).unwrap();
+        assert_eq!(result.order.requested_procedure_id.as_deref(), Some("RP2"));
+        assert_eq!(result.study.accession.as_deref(), Some("A2"));
+    }
+
+    #[test]
     fn a_report_without_patient_id_is_for_nobody() {
         for id in [serde_json::json!({"vr": "LO"}), serde_json::json!({"vr": "LO", "Value": [" "]})] {
             let mut metadata = example::metadata();
             metadata["00100020"] = id;
-            let read = ImagingResult::read(Attributes::of(&metadata).unwrap(), example::report(), 0);
+            let read = ImagingResult::read(Attributes::of(&metadata).unwrap(), None, example::report(), 0);
             assert!(matches!(read, Err(ResultError::NoPatientId)), "{read:?}");
         }
     }

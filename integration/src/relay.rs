@@ -19,7 +19,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use storage::{Archive, ArchiveError, Event, EventKind, Job};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -52,7 +55,8 @@ pub async fn relay(archive: Archive, config: IntegrationConfig, shutdown: Cancel
     for route in &routes {
         info!(route = route.kind, "route opened");
         let (archive, route, retry) = (archive.clone(), route.clone(), config.retry.clone());
-        senders.spawn(shutdown.clone().run_until_cancelled_owned(async move { send(&archive, &route, &retry).await }));
+        let shutdown = shutdown.clone();
+        senders.spawn(async move { send(&archive, &route, &retry, &shutdown).await });
     }
     shutdown.run_until_cancelled(queue(&archive, &routes)).await;
     senders.join_all().await;
@@ -68,7 +72,7 @@ async fn queue(archive: &Archive, routes: &[Arc<Route>]) {
         match queue_batch(archive, routes).await {
             Ok(0) => {
                 // The time limit also covers an archive that has closed.
-                let _ = tokio::time::timeout(IDLE, newest.changed()).await;
+                let _ = timeout(IDLE, newest.changed()).await;
             }
             Ok(_) => {}
             Err(error) => {
@@ -130,47 +134,76 @@ async fn queue_report(archive: &Archive, routes: &[Arc<Route>], pointer: &Pointe
 
 /// The report and the metadata it stands in.
 async fn read(archive: &Archive, pointer: &Pointer) -> Result<(Value, Report), DeliveryError> {
-    let Pointer { study, series, sop_instance, .. } = pointer;
-    let found = match archive.metadata(study, Some(series), Some(sop_instance)).await {
-        Err(ArchiveError::NotFound(_)) => Vec::new(),
-        found => found?,
-    };
-    let text = found.first().ok_or(ResultError::Deleted)?;
-    let metadata: Value = serde_json::from_str(text).map_err(|_| ResultError::Metadata)?;
+    let found = metadata(archive, &pointer.study, &pointer.series, &pointer.sop_instance).await?;
+    let metadata = found.ok_or(ResultError::Deleted)?;
     let report = from_sr(Attributes::of(&metadata).ok_or(ResultError::Metadata)?).map_err(ResultError::from)?;
     Ok((metadata, report))
 }
 
+/// The attributes of one instance; `None` if it is not in the archive.
+async fn metadata(
+    archive: &Archive,
+    study: &Uid,
+    series: &Uid,
+    sop_instance: &Uid,
+) -> Result<Option<Value>, DeliveryError> {
+    let found = match archive.metadata(study, Some(series), Some(sop_instance)).await {
+        Err(ArchiveError::NotFound(_)) => return Ok(None),
+        found => found?,
+    };
+    let read = found.first().map(|text| serde_json::from_str(text));
+    Ok(read.transpose().map_err(|_| ResultError::Metadata)?)
+}
+
 // ---- jobs → receivers ---------------------------------------------------------------------------------------------
 
-async fn send(archive: &Archive, route: &Route, retry: &RetryConfig) {
-    // Shutting down in the middle leaves the job leased: it is due again when the lease runs out.
+async fn send(archive: &Archive, route: &Route, retry: &RetryConfig, shutdown: &CancellationToken) {
     let worker = format!("integration {}", std::process::id());
-    loop {
-        match archive.claim(&route.kind, &worker, route.lease()).await {
-            Ok(Some(job)) => {
-                let outcome = deliver(archive, route, &job).await;
-                match settle(archive, &job, outcome, retry).await {
-                    Ok(pause) => sleep(pause).await,
-                    Err(error) => warn!(job = job.id, %error, "the end of a delivery was not written down"),
-                }
-            }
+    while !shutdown.is_cancelled() {
+        let pause = match archive.claim(&route.kind, &worker, route.lease()).await {
+            Ok(Some(job)) => send_one(archive, route, &job, retry, shutdown).await,
             Ok(None) => {
-                let _ = tokio::time::timeout(IDLE, route.queued.notified()).await;
+                let _ = shutdown.run_until_cancelled(timeout(IDLE, route.queued.notified())).await;
+                Duration::ZERO
             }
             Err(error) => {
                 warn!(route = route.kind, %error, "no job claimed");
-                sleep(ARCHIVE_PAUSE).await;
+                ARCHIVE_PAUSE
             }
-        }
+        };
+        let _ = shutdown.run_until_cancelled(sleep(pause)).await;
     }
+}
+
+/// Delivers one job and writes down how it ended; returns how long the route should rest.
+async fn send_one(
+    archive: &Archive,
+    route: &Route,
+    job: &Job,
+    retry: &RetryConfig,
+    shutdown: &CancellationToken,
+) -> Duration {
+    let settled = match shutdown.run_until_cancelled(deliver(archive, route, job)).await {
+        Some(outcome) => settle(archive, job, outcome, retry).await,
+        // The receiver may have the message: it gets the same one again after the restart.
+        None => archive.fail(job, "shut down before the answer", Some(Duration::ZERO)).await.map(|()| Duration::ZERO),
+    };
+    settled.unwrap_or_else(|error| {
+        warn!(job = job.id, %error, "the end of a delivery was not written down");
+        ARCHIVE_PAUSE
+    })
 }
 
 async fn deliver(archive: &Archive, route: &Route, job: &Job) -> Result<String, DeliveryError> {
     let pointer: Pointer = serde_json::from_value(job.payload.clone())?;
     let (metadata, report) = read(archive, &pointer).await?;
+    let image = match report.evidence.first() {
+        Some((_, image)) => self::metadata(archive, &report.study, &report.series, image).await?,
+        None => None,
+    };
     let sr = Attributes::of(&metadata).ok_or(ResultError::Metadata)?;
-    route.deliver(&ImagingResult::read(sr, report, pointer.stored_at)?).await
+    let image = image.as_ref().and_then(Attributes::of);
+    route.deliver(&ImagingResult::read(sr, image, report, pointer.stored_at)?).await
 }
 
 /// Writes down how a delivery ended; returns how long the route should rest.
@@ -204,3 +237,6 @@ async fn settle(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
