@@ -105,4 +105,6 @@ async fn send_fhir(server: &FhirServer, route: &FhirRoute, result: &ImagingResul
 }
 
 #[cfg(test)]
+mod foreign_tests;
+#[cfg(test)]
 mod tests;

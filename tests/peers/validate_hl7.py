@@ -33,6 +33,7 @@ def validate(text: str) -> str:
     observations = [segment for segment in other if str(segment[0]) == "OBX"]
     group = message.oru_r01_patient_result.oru_r01_order_observation
     assert len(group.oru_r01_observation) == len(observations), "the libraries disagree on the observations"
+    assert str(other["PID"][0][3]), "a result of nobody"
     assert str(other["OBR"][0][25]) == "P", "OBR-25 is not preliminary"
     for observation in observations:
         assert str(observation[11]) == "P", "OBX-11 is not preliminary"
