@@ -229,7 +229,7 @@ fn resolve(code: &str, delimiters: Delimiters) -> Option<String> {
 
 /// `\Xhh…\`, taken only where it spells ASCII: what other bytes mean depends on a character set that is gone by now.
 fn hexadecimal(digits: &str) -> Option<String> {
-    if digits.is_empty() || digits.len() % 2 != 0 {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) {
         return None;
     }
     let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok().filter(u8::is_ascii);
