@@ -25,8 +25,8 @@ pub struct Model {
     pub host: String,
     pub session: Session,
     pub server: Option<Server>,
-    /// The server's events arrive.
-    pub live: bool,
+    /// Whether the server's events arrive; `None` until the first attempt has come out.
+    pub live: Option<bool>,
     pub list: StudyList,
     pub viewer: Option<Viewer>,
     pub frames: FrameStore,
@@ -160,7 +160,7 @@ pub enum Load {
         attempts: u32,
     },
     Failed {
-        reason: String,
+        error: LoadError,
         attempts: u32,
     },
 }
@@ -351,7 +351,7 @@ impl Model {
             host,
             session: Session::Unknown,
             server: None,
-            live: false,
+            live: None,
             list: StudyList { limit: crate::study_list::PAGE, ..StudyList::default() },
             viewer: None,
             frames: FrameStore::new(budget),

@@ -95,7 +95,7 @@ pub fn arrived(model: &mut Model, epoch: u64, key: FrameKey, result: Result<Fram
             }
             viewer.loads.remove(&key);
         }
-        Err(error) => failed(viewer, key, &error),
+        Err(error) => failed(viewer, key, error),
     }
     fetch_wanted(model)
 }
@@ -107,19 +107,15 @@ fn keep(model: &mut Model, key: FrameKey, frame: Frame) {
     model.frames.insert(key, frame, |key| places.get(key).copied().unwrap_or(usize::MAX));
 }
 
-fn failed(viewer: &mut Viewer, key: FrameKey, error: &LoadError) {
+fn failed(viewer: &mut Viewer, key: FrameKey, error: LoadError) {
     let before = match viewer.loads.get(&key) {
         Some(Load::Underway { attempts, .. } | Load::Failed { attempts, .. }) => *attempts,
         None => 0,
     };
-    let (reason, attempts) = match error {
-        LoadError::Fetch(Problem::Offline) => (String::new(), before + 1),
-        LoadError::Fetch(Problem::Status { status, detail }) => (format!("{status} {detail}"), ATTEMPTS),
-        LoadError::Fetch(Problem::Answer) => (String::new(), ATTEMPTS),
-        LoadError::Decode(reason) => (reason.clone(), ATTEMPTS),
-    };
+    // Only a connection may mend itself.
+    let attempts = if error == LoadError::Fetch(Problem::Offline) { before + 1 } else { ATTEMPTS };
     if matches!(error, LoadError::Fetch(_)) {
         viewer.failures += 1;
     }
-    viewer.loads.insert(key, Load::Failed { reason, attempts });
+    viewer.loads.insert(key, Load::Failed { error, attempts });
 }

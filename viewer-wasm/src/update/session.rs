@@ -48,15 +48,15 @@ fn forget(model: &mut Model) -> Vec<Effect> {
     model.list.fresh.clear();
     model.list.loaded = false;
     model.list.epoch = model.next_epoch();
-    model.live = false;
+    model.live = None;
     effects.push(Effect::Subscribe(false));
     effects
 }
 
 /// After a pause of the events something may have been missed.
 pub fn live(model: &mut Model, live: bool) -> Vec<Effect> {
-    let again = live && !model.live && model.list.loaded;
-    model.live = live;
+    let again = live && model.live == Some(false) && model.list.loaded;
+    model.live = Some(live);
     if !again {
         return Vec::new();
     }

@@ -193,12 +193,14 @@ fn nothing_of_the_former_study_is_shown_after_switching() {
 #[test]
 fn a_frame_that_does_not_decode_here_is_asked_of_the_server_once() {
     let (mut model, epoch) = reading(1);
-    let broken = || Err(LoadError::Decode("no such codec".into()));
+    let broken = || Err::<Frame, _>(LoadError::Decode("no such codec".into()));
     let effects = update(&mut model, Msg::Frame { epoch, key: key(1), result: broken() });
     assert!(matches!(&effects[..], [Effect::LoadFrame(request)] if request.by_server), "{effects:?}");
     let effects = update(&mut model, Msg::Frame { epoch, key: key(1), result: broken() });
     assert!(effects.is_empty());
-    assert!(matches!(&viewer(&model).loads[&key(1)], Load::Failed { reason, .. } if reason == "no such codec"));
+    assert!(
+        matches!(&viewer(&model).loads[&key(1)], Load::Failed { error, .. } if *error == broken().expect_err("an error"))
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::toolbar::Toolbar;
 use super::{PageButtons, Ui, patient, problem_text};
 use crate::browser;
 use crate::i18n::Text;
-use crate::model::{Load, Model, Msg, Slices, Viewer};
+use crate::model::{Load, LoadError, Model, Msg, Slices, Viewer};
 
 #[component]
 pub fn Reading(ui: Ui) -> impl IntoView {
@@ -103,13 +103,11 @@ fn message(model: &Model) -> Option<(String, bool)> {
 
 fn slice_message(model: &Model, viewer: &Viewer) -> Option<(String, bool)> {
     let slice = viewer.slice()?;
-    let cannot = |reason: &str| {
-        let words = model.language.text(Text::CannotShow);
-        Some((if reason.is_empty() { words.to_owned() } else { format!("{words}: {reason}") }, true))
-    };
+    let cannot = |reason: &str| Some((format!("{}: {reason}", model.language.text(Text::CannotShow)), true));
     match (&slice.image, viewer.loads.get(&slice.key)) {
         (Err(reason), _) => cannot(reason),
-        (Ok(_), Some(Load::Failed { reason, .. })) => cannot(reason),
+        (Ok(_), Some(Load::Failed { error: LoadError::Decode(reason), .. })) => cannot(reason),
+        (Ok(_), Some(Load::Failed { error: LoadError::Fetch(problem), .. })) => cannot(&problem_text(model, problem)),
         _ if model.frames.contains(&slice.key) => None,
         _ => Some((model.language.text(Text::LoadingSlice).to_owned(), false)),
     }

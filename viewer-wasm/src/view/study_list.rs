@@ -61,7 +61,10 @@ fn Live(ui: Ui) -> impl IntoView {
     let live = ui.memo(|model| model.live);
     let (on, off) = (ui.text(Text::Live), ui.text(Text::NotLive));
     view! {
-        <span class="live" class:on=move || live.get() role="status">{move || if live.get() { on() } else { off() }}</span>
+        <span class="live" class:on=move || live.get() == Some(true) class:hidden=move || live.get().is_none()
+            role="status">
+            {move || if live.get() == Some(true) { on() } else { off() }}
+        </span>
     }
 }
 
