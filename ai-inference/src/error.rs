@@ -54,6 +54,8 @@ pub enum Refusal {
     NotAxial,
     #[error("{actual} slices, the model needs {needed}")]
     TooFewSlices { actual: usize, needed: usize },
+    #[error("more than {0} slices")]
+    TooManySlices(usize),
     #[error("{0} positions hold several images")]
     RepeatedSlices(usize),
     #[error(
@@ -80,6 +82,7 @@ impl Refusal {
             Self::Mixed(_) => "mixed",
             Self::NotAxial => "not-axial",
             Self::TooFewSlices { .. } => "too-few-slices",
+            Self::TooManySlices(_) => "too-many-slices",
             Self::RepeatedSlices(_) => "repeated-slices",
             Self::UnevenSlices { .. } => "uneven-slices",
             Self::SlicesTooFarApart { .. } => "slices-too-far-apart",

@@ -9,6 +9,7 @@
 //! | [`lung`], [`mask`] | where the model looks |
 //! | [`detect`], [`measure`] | windows → candidates → size and place of nodules |
 //! | [`pipeline`], [`report`] | volume → nodules → report |
+//! | [`threads`] | what decodes and infers, apart from what serves |
 //!
 //! Every coordinate goes through the series' own grid ([`volume::Grid`]): nothing is flipped by convention. A series that
 //! is not for the model gets a recorded reason, never silence.
@@ -26,6 +27,7 @@ pub mod models;
 pub mod pipeline;
 pub mod report;
 pub mod stack;
+pub mod threads;
 pub mod volume;
 pub mod worker;
 

@@ -3,7 +3,8 @@
 use crate::{
     error::{AiError, Refusal},
     stack::{Slice, Stack},
-    volume::Volume,
+    threads::Threads,
+    volume::{OUTSIDE, Volume},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use ndarray::Array3;
@@ -11,7 +12,7 @@ use pacs_core::{
     Attributes, TransferSyntax,
     pixel::{ImagePixel, decode::decode_caught},
 };
-use rayon::{ThreadPool, prelude::*};
+use rayon::prelude::*;
 use serde_json::Value;
 use std::sync::Arc;
 use storage::{Archive, StoredInstance};
@@ -51,16 +52,14 @@ pub async fn load(
     archive: &Archive,
     series: &Arc<Series>,
     stack: &Stack,
-    pool: &Arc<ThreadPool>,
+    threads: &Threads,
 ) -> Result<Result<Volume, Refusal>, AiError> {
     let mut hu = Array3::<i16>::zeros((stack.slices.len(), stack.rows, stack.columns));
     for (batch, slices) in stack.slices.chunks(TOGETHER).enumerate() {
         let encoded = read(archive, series, slices, batch * TOGETHER).await?;
-        let (series, pool) = (series.clone(), pool.clone());
-        let size = (stack.rows, stack.columns);
-        let decoding =
-            move || pool.install(|| encoded.par_iter().map(|e| slice_hu(&series, e, size)).collect::<Vec<_>>());
-        let decoded = tokio::task::spawn_blocking(decoding).await.map_err(|e| AiError::Broken(e.to_string()))?;
+        let (series, size) = (series.clone(), (stack.rows, stack.columns));
+        let decoding = move || encoded.par_iter().map(|e| slice_hu(&series, e, size)).collect::<Vec<_>>();
+        let decoded = threads.run(decoding).await?;
         for slice in decoded {
             match slice {
                 Ok((at, values)) => {
@@ -101,6 +100,6 @@ fn slice_hu(series: &Series, encoded: &Encoded, (rows, columns): (usize, usize))
     if values.len() != rows * columns {
         return Err(undecodable(format!("{} pixels, not {rows} × {columns}", values.len())));
     }
-    // Casting saturates: values beyond 16 bits are padding, not tissue.
-    Ok((encoded.at, values.into_iter().map(|hu| hu.round() as i16).collect()))
+    // Outside of the field of view scanners pad with down to -3024: that is air. Casting saturates.
+    Ok((encoded.at, values.into_iter().map(|hu| hu.round().max(OUTSIDE) as i16).collect()))
 }

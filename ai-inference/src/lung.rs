@@ -143,12 +143,12 @@ mod tests {
         Selects { modality: "CT".into(), axial: true, max_slice_gap_mm: 2.5, min_slices: 60, both_lungs: true }
     }
 
-    /// A body of water, 160 × 120 mm, with lungs of air at the given x.
+    /// A body of water, 180 × 132 mm, with lungs of air at the given x.
     fn body(lungs: &[f64]) -> Isotropic {
         let hu = Array3::from_shape_fn((90, 140, 200), |(z, y, x)| {
             let (y, x) = (y as f64 - 70.0, x as f64 - 100.0);
             let lung = |&at: &f64| ((x - at) / 32.0).powi(2) + (y / 45.0).powi(2) < 1.0 && z > 4;
-            match (x / 80.0).powi(2) + (y / 60.0).powi(2) {
+            match (x / 90.0).powi(2) + (y / 66.0).powi(2) {
                 r if r > 1.0 => -1000.0,
                 _ if lungs.iter().any(lung) => -850.0,
                 _ => 30.0,

@@ -101,7 +101,7 @@ impl Ball {
     /// Midway between the lung around and the core of the mark.
     fn threshold(&self, diameter_mm: f64) -> Option<f32> {
         let core = (0.25 * diameter_mm).max(1.5) / self.cube_mm;
-        let near = self.hu.indexed_iter().filter(|(at, _)| self.from_center(*at) <= core).map(|(_, &hu)| hu);
+        let near = self.hu.indexed_iter().filter(|(at, _)| self.off_center(*at) <= core).map(|(_, &hu)| hu);
         // The mark may lie beside the core: of its voxels the denser half is the nodule's.
         let nodule = quantile(near.collect(), 0.75)?;
         let lung = self.hu.iter().copied().filter(|&hu| hu < LUNG_BELOW.min(nodule - LEAST_CONTRAST)).collect();
@@ -114,7 +114,7 @@ impl Ball {
         let opening = (VESSEL_MM.min(0.2 * diameter_mm) / self.cube_mm).round() as u8;
         let mut core = within(&above.mapv(|inside| !inside), opening, true).mapv(|shell| !shell);
         let seed = self.nearest_to_center(&core)?;
-        if self.from_center(seed) * self.cube_mm > (0.5 * diameter_mm).max(3.0) {
+        if self.off_center(seed) * self.cube_mm > (0.5 * diameter_mm).max(3.0) {
             return None;
         }
         let mut part = Array3::from_elem(core.dim(), false);
@@ -126,19 +126,19 @@ impl Ball {
 
     fn nearest_to_center(&self, mask: &Array3<bool>) -> Option<(usize, usize, usize)> {
         let inside = mask.indexed_iter().filter(|(_, inside)| **inside).map(|(at, _)| at);
-        inside.min_by(|a, b| self.from_center(*a).total_cmp(&self.from_center(*b)))
+        inside.min_by(|a, b| self.off_center(*a).total_cmp(&self.off_center(*b)))
     }
 
     fn runs_into_the_surface(&self, region: &Array3<bool>) -> bool {
-        let surface = region.indexed_iter().filter(|(at, _)| self.from_center(*at) > self.radius - 1.0);
-        let on_surface = surface.filter(|(at, _)| self.from_center(*at) <= self.radius);
+        let surface = region.indexed_iter().filter(|(at, _)| self.off_center(*at) > self.radius - 1.0);
+        let on_surface = surface.filter(|(at, _)| self.off_center(*at) <= self.radius);
         let (all, filled) =
             on_surface.fold((0, 0), |(all, filled), (_, &inside)| (all + 1, filled + u32::from(inside)));
         f64::from(filled) > LEAK_SURFACE * f64::from(all)
     }
 
     /// In cubes.
-    fn from_center(&self, (z, y, x): (usize, usize, usize)) -> f64 {
+    fn off_center(&self, (z, y, x): (usize, usize, usize)) -> f64 {
         [z, y, x].into_iter().map(|at| (at as f64 - self.radius).powi(2)).sum::<f64>().sqrt()
     }
 

@@ -12,6 +12,9 @@ use crate::{
 /// At most this many nodules are reported: more is noise, and no reader goes through it.
 const MOST: usize = 50;
 
+/// Two traced nodules with centres nearer than this, mm, are one that was marked twice.
+const SAME_MM: f64 = 2.0;
+
 /// A nodule at the operating point, best first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Nodule {
@@ -35,12 +38,20 @@ pub fn find_nodules(volume: &Volume, model: &Model) -> Result<Result<Vec<Nodule>
     };
     drop(lungs);
     let candidates = detect(&region, &model.card, &model.engine)?;
-    let certain = candidates.into_iter().filter(|c| c.score >= model.operating_point.threshold).take(MOST);
-    let nodules = certain.map(|candidate| {
+    let mut nodules: Vec<Nodule> = Vec::new();
+    for candidate in candidates.into_iter().filter(|c| c.score >= model.operating_point.threshold).take(MOST) {
         let center_mm = to_patient(&region, isotropic.origin, &candidate);
-        Nodule { measured: measure(volume, center_mm, candidate.diameter_mm), score: candidate.score }
-    });
-    Ok(Ok(nodules.collect()))
+        let measured = measure(volume, center_mm, candidate.diameter_mm);
+        if nodules.iter().all(|better| !same(&better.measured, &measured)) {
+            nodules.push(Nodule { measured, score: candidate.score });
+        }
+    }
+    Ok(Ok(nodules))
+}
+
+fn same(a: &Measured, b: &Measured) -> bool {
+    let distance = (0..3).map(|i| (a.center_mm[i] - b.center_mm[i]).powi(2)).sum::<f64>().sqrt();
+    !a.estimated && !b.estimated && distance < SAME_MM
 }
 
 /// Region voxels are 1 mm along the patient axes, z, y, x; patient points are x, y, z.

@@ -7,6 +7,7 @@ use pacs_core::{
     tags,
 };
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use time::{OffsetDateTime, UtcOffset, macros::format_description};
 
 /// What makes a result the same result: repeated work stores nothing twice.
@@ -46,7 +47,7 @@ pub fn report(
     Ok(Report {
         study: first.study.clone(),
         series: first.series.clone(),
-        frame_of_reference: frame_of_reference(series)?,
+        frame_of_reference: frame_of_reference(&series.attributes())?,
         evidence: series.instances.iter().map(|i| (i.sop_class.clone(), i.sop_instance.clone())).collect(),
         algorithm_name: model.card.id.clone(),
         algorithm_version: model.card.version.clone(),
@@ -55,18 +56,21 @@ pub fn report(
     })
 }
 
-/// All images must share it: the findings' positions are in it.
-fn frame_of_reference(series: &Series) -> Result<Uid, Refusal> {
-    let mut common: Option<Uid> = None;
-    for image in series.attributes() {
-        let uid = image.text(tags::FRAME_OF_REFERENCE_UID).and_then(|t| t.parse::<Uid>().ok());
+/// The frame of reference that the findings' positions are in.
+///
+/// Some scanners and de-identifiers give every single image its own: the even stack is then one space all the same, and
+/// the first image speaks for all. Several frames of reference of several images each are several positions of the
+/// patient, and refused.
+pub fn frame_of_reference(images: &[Attributes<'_>]) -> Result<Uid, Refusal> {
+    let mut all = Vec::with_capacity(images.len());
+    for image in images {
+        let uid = image.text(tags::FRAME_OF_REFERENCE_UID).and_then(|text| text.parse::<Uid>().ok());
         let missing = || Refusal::NoGeometry(image.text(tags::SOP_INSTANCE_UID).unwrap_or_default().to_owned());
-        let uid = uid.ok_or_else(missing)?;
-        if *common.get_or_insert_with(|| uid.clone()) != uid {
-            return Err(Refusal::Mixed("frame of reference"));
-        }
+        all.push(uid.ok_or_else(missing)?);
     }
-    common.ok_or(Refusal::Mixed("frame of reference"))
+    let distinct = all.iter().collect::<HashSet<_>>().len();
+    let one_space = distinct == 1 || distinct == all.len();
+    all.into_iter().next().filter(|_| one_space).ok_or(Refusal::Mixed("frame of reference"))
 }
 
 fn finding(key: Key<'_>, series: &Series, stack: &Stack, index: usize, nodule: &Nodule) -> Option<Finding> {
@@ -132,6 +136,20 @@ mod tests {
         for bad in ["", "0800", "+8", "+08:00", "+9900", "é0800"] {
             assert_eq!(offset(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn one_frame_of_reference_or_one_an_image_is_one_space_and_two_are_not() {
+        let check = |uids: &[&str]| {
+            let images: Vec<_> = uids.iter().map(|uid| json!({"00200052": {"vr": "UI", "Value": [uid]}})).collect();
+            let images: Vec<_> = images.iter().filter_map(Attributes::of).collect();
+            frame_of_reference(&images).map(String::from).map_err(|refusal| refusal.code())
+        };
+        assert_eq!(check(&["1.1", "1.1", "1.1"]), Ok("1.1".into()));
+        assert_eq!(check(&["1.1", "1.2", "1.3"]), Ok("1.1".into()));
+        assert_eq!(check(&["1.1", "1.1", "1.2"]), Err("mixed"));
+        assert_eq!(check(&["1.1", ""]), Err("no-geometry"));
+        assert_eq!(check(&[]), Err("mixed"));
     }
 
     #[test]

@@ -10,6 +10,9 @@ const OFF_MM: f64 = 0.05;
 /// Slices nearer to each other than this, mm, are the same position twice.
 const SAME_MM: f64 = 0.01;
 
+/// No scan of a chest has more; what claims to would only cost memory.
+const MOST_SLICES: usize = 20_000;
+
 /// The slice direction of an axial stack is at most 25° off the patient's long axis; gantries tilt as far.
 const AXIAL_COSINE: f64 = 0.9;
 
@@ -94,6 +97,9 @@ fn slices(series: &[Attributes<'_>]) -> Result<Vec<Slice>, Refusal> {
     for (instance, image) in series.iter().enumerate() {
         let frames = image.integer(tags::NUMBER_OF_FRAMES).and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
         for frame in 0..frames.clamp(1, 65_535) {
+            if slices.len() == MOST_SLICES {
+                return Err(Refusal::TooManySlices(MOST_SLICES));
+            }
             let uid = || image.text(tags::SOP_INSTANCE_UID).unwrap_or_default().to_owned();
             let plane = Plane::of(*image, frame).ok_or_else(|| Refusal::NoGeometry(uid()))?;
             slices.push(Slice { instance, frame, plane, modality_lut: ModalityLut::of(*image, frame) });
@@ -243,6 +249,15 @@ mod tests {
         assert_eq!(refused(&[]), "mixed");
         let thick: Vec<_> = (0..20).map(|i| image([0.0, 0.0, 5.0 * i as f64], AXIAL)).collect();
         assert_eq!(refused(&thick), "slices-too-far-apart");
+        let mut boundless = image([0.0; 3], AXIAL);
+        boundless["00280008"] = json!({"vr": "IS", "Value": [60_000]});
+        let axial = boundless.clone();
+        boundless["52009229"] = json!({"vr": "SQ", "Value": [{
+            "00209113": {"vr": "SQ", "Value": [{"00200032": axial["00200032"]}]},
+            "00209116": {"vr": "SQ", "Value": [{"00200037": axial["00200037"]}]},
+            "00289110": {"vr": "SQ", "Value": [{"00280030": axial["00280030"]}]},
+        }]});
+        assert_eq!(refused(&[boundless]), "too-many-slices");
         let coronal = [1.0, 0.0, 0.0, 0.0, 0.0, -1.0];
         let coronal: Vec<_> = (0..20).map(|i| image([0.0, 2.0 * i as f64, 0.0], coronal)).collect();
         assert_eq!(refused(&coronal), "not-axial");

@@ -6,8 +6,9 @@ use crate::{
     load::{Series, load},
     models::{self, Model},
     pipeline::{Nodule, find_nodules},
-    report::{Key, identity, report},
+    report::{Key, frame_of_reference, identity, report},
     stack::{Stack, select},
+    threads::Threads,
     volume::Volume,
 };
 use pacs_core::{
@@ -16,7 +17,6 @@ use pacs_core::{
     query::{Level, Query},
     tags,
 };
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use storage::{Archive, ArchiveError, Event, EventKind, Expected, Job, Origin};
@@ -43,7 +43,7 @@ struct Worker {
     archive: Archive,
     config: AiConfig,
     model: Arc<Model>,
-    pool: Arc<ThreadPool>,
+    threads: Threads,
     name: String,
 }
 
@@ -53,32 +53,28 @@ struct Worker {
 pub async fn work(archive: Archive, config: AiConfig, shutdown: CancellationToken) -> Result<(), AiError> {
     config.check()?;
     if !config.enabled {
-        return Ok(shutdown.cancelled().await);
+        shutdown.cancelled().await;
+        return Ok(());
     }
+    let threads = Threads::new(config.threads)?;
     let settings = config.clone();
-    let loading = tokio::task::spawn_blocking(move || models::load(&settings));
-    let model = match loading.await.map_err(|e| AiError::Broken(e.to_string()))? {
+    let model = match threads.run(move || models::load(&settings)).await? {
         Ok(model) => Arc::new(model),
         Err(reason) => {
             error!(model = config.model, %reason, "model quarantined: nothing is processed; `pacs doctor` says more");
-            return Ok(shutdown.cancelled().await);
+            shutdown.cancelled().await;
+            return Ok(());
         }
     };
     info!(model = config.model, status = model.card.status.words(), "model serves");
-    let pool = ThreadPoolBuilder::new().num_threads(config.threads).thread_name(|i| format!("ai-{i}")).build();
-    let pool = Arc::new(pool.map_err(|e| AiError::Config(e.to_string()))?);
-    let worker = Worker { archive, config, model, pool, name: format!("ai-{}", std::process::id()) };
-    let worker = Arc::new(worker);
-    let queue = {
-        let worker = worker.clone();
-        async move { worker.queue_for_ever().await }
+    let worker = Worker { archive, config, model, threads, name: format!("ai-{}", std::process::id()) };
+    let queue = async {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = worker.queue_for_ever() => {}
+        }
     };
-    let process = async move { worker.process_for_ever().await };
-    tokio::select! {
-        () = shutdown.cancelled() => {}
-        () = queue => {}
-        () = process => {}
-    }
+    tokio::join!(queue, worker.process_until(&shutdown));
     Ok(())
 }
 
@@ -141,16 +137,19 @@ fn complete_series(event: &Event) -> Option<Task> {
 // ---- jobs → reports -----------------------------------------------------------------------------------------------
 
 impl Worker {
-    async fn process_for_ever(&self) {
+    async fn process_until(&self, shutdown: &CancellationToken) {
         let mut newest = self.archive.newest_event();
-        loop {
+        while !shutdown.is_cancelled() {
             newest.borrow_and_update();
             match self.archive.claim(JOB, &self.name, self.lease()).await {
                 Ok(Some(job)) => {
                     let span = info_span!("job", model = self.config.model, id = job.id);
-                    self.process(&job).instrument(span).await;
+                    self.process(&job, shutdown).instrument(span).await;
                 }
-                Ok(None) => drop(tokio::time::timeout(IDLE, newest.changed()).await),
+                Ok(None) => tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    _ = tokio::time::timeout(IDLE, newest.changed()) => {}
+                },
                 Err(error) => {
                     warn!(%error, "no job claimed");
                     tokio::time::sleep(ARCHIVE_PAUSE).await;
@@ -163,8 +162,20 @@ impl Worker {
         Duration::from_secs(self.config.lease_seconds)
     }
 
-    async fn process(&self, job: &Job) {
-        let ended = match self.run_and_hold(job).await {
+    async fn process(&self, job: &Job, shutdown: &CancellationToken) {
+        let ended = tokio::select! {
+            ended = self.run_and_hold(job) => self.settle(job, ended).await,
+            // Due at once for whoever comes next.
+            () = shutdown.cancelled() => self.archive.extend(job, Duration::ZERO).await,
+        };
+        if let Err(error) = ended {
+            // The lease runs out and the job is due again; its result has fixed UIDs.
+            warn!(%error, "job's end not recorded");
+        }
+    }
+
+    async fn settle(&self, job: &Job, ended: Result<Result<String, Refusal>, AiError>) -> Result<(), ArchiveError> {
+        match ended {
             Ok(Ok(summary)) => {
                 info!(summary, "series read");
                 self.archive.finish(job, &summary).await
@@ -178,10 +189,6 @@ impl Worker {
                 warn!(error, attempts = job.attempts, "job failed");
                 self.archive.fail(job, &error, self.retry_in(job.attempts)).await
             }
-        };
-        if let Err(error) = ended {
-            // The lease runs out and the job is due again; its result has fixed UIDs.
-            warn!(%error, "job's end not recorded");
         }
     }
 
@@ -194,6 +201,10 @@ impl Worker {
 
     /// Keeps the lease while the job runs.
     async fn run_and_hold(&self, job: &Job) -> Result<Result<String, Refusal>, AiError> {
+        // A job that takes the whole program down with it never fails by itself.
+        if job.attempts > i64::from(self.config.max_attempts) {
+            return Err(AiError::Broken("earlier attempts ended without an answer".into()));
+        }
         let mut renewals = tokio::time::interval(self.lease() / 3);
         let mut running = std::pin::pin!(self.run(job));
         loop {
@@ -211,7 +222,7 @@ impl Worker {
             Ok(stack) => stack,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let volume = match load(&self.archive, &series, &stack, &self.pool).await? {
+        let volume = match load(&self.archive, &series, &stack, &self.threads).await? {
             Ok(volume) => volume,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -242,7 +253,9 @@ impl Worker {
     }
 
     fn stack(&self, series: &Series) -> Result<Stack, Refusal> {
-        let stack = select(&series.attributes(), &self.model.card.selects)?;
+        let images = series.attributes();
+        let stack = select(&images, &self.model.card.selects)?;
+        frame_of_reference(&images)?;
         if stack.voxels() > self.config.max_voxels { Err(Refusal::TooLarge(stack.voxels())) } else { Ok(stack) }
     }
 
@@ -252,9 +265,8 @@ impl Worker {
         if isotropic > self.config.max_voxels as f64 {
             return Ok(Err(Refusal::TooLarge(isotropic as u64)));
         }
-        let (pool, model) = (self.pool.clone(), self.model.clone());
-        let finding = tokio::task::spawn_blocking(move || pool.install(|| find_nodules(&volume, &model)));
-        Ok(finding.await.map_err(|e| AiError::Broken(e.to_string()))??)
+        let model = self.model.clone();
+        Ok(self.threads.run(move || find_nodules(&volume, &model)).await??)
     }
 
     /// Stores the SR through the front door; returns a line for people.
