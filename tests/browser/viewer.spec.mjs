@@ -158,6 +158,48 @@ async function read(page) {
   await page.locator("dialog.help").waitFor({ state: "detached" });
 }
 
+/** The canvas at one image pixel to one screen pixel, without smoothing, against PS3.3 C.11.2.1.2.1 and the stored values. */
+async function exact(page, uid) {
+  await page.keyboard.press("Home");
+  await page.keyboard.press("1");
+  await page.getByRole("button", { name: "一比一显示" }).click();
+  await page.getByRole("button", { name: "平滑插值" }).click();
+  await shown(page);
+  const wrong = await page.evaluate(async (study) => {
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    const thumbnail = document.querySelector(".tile[aria-pressed=true] img").getAttribute("src");
+    const series = `/dicom-web/studies/${study}/series/${thumbnail.match(/series\/([\d.]+)/)[1]}`;
+    const metadata = await (await fetch(`${series}/metadata`, { headers: { Accept: "application/dicom+json" } })).json();
+    const value = (instance, tag) => Number(instance[tag].Value[0]);
+    const first = metadata.reduce((a, b) => (value(a, "00200013") < value(b, "00200013") ? a : b));
+    const url = `${series}/instances/${first["00080018"].Value[0]}/frames/1`;
+    const frame = await (await fetch(url, { headers: { Accept: "application/octet-stream" } })).arrayBuffer();
+    const stored = value(first, "00280103") ? new Int16Array(frame) : new Uint16Array(frame);
+    const [rows, columns] = [value(first, "00280010"), value(first, "00280011")];
+    const [slope, intercept] = [value(first, "00281053"), value(first, "00281052")];
+    const [center, width] = [-600, 1500];
+    const grey = (hu) => Math.min(1, Math.max(0, (hu - (center - 0.5)) / (width - 1) + 0.5)) * 255;
+    const canvas = document.querySelector("canvas");
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+    copy.drawImage(canvas, 0, 0);
+    const shownPixels = copy.getImageData(0, 0, canvas.width, canvas.height).data;
+    let wrong = 0;
+    for (let row = 0; row < rows; row += 7) {
+      for (let column = 0; column < columns; column += 7) {
+        const x = Math.floor((canvas.width - columns) / 2 + column + 0.5);
+        const y = Math.floor((canvas.height - rows) / 2 + row + 0.5);
+        const expected = grey(stored[row * columns + column] * slope + intercept);
+        // Half a grey value may be rounded either way by the card.
+        if (Math.abs(shownPixels[(y * canvas.width + x) * 4] - expected) > 0.51) wrong++;
+      }
+    }
+    return wrong;
+  }, uid);
+  assert.equal(wrong, 0, `${wrong} pixels on the screen are not what the window makes of the stored values`);
+  await page.getByRole("button", { name: "平滑插值" }).click();
+  await page.keyboard.press("r");
+}
+
 async function findings(page) {
   const finding = page.locator(".finding").first();
   await finding.waitFor();
@@ -208,6 +250,7 @@ try {
   const uid = await study(page);
   await openFromList(page, uid);
   await read(page);
+  await exact(page, uid);
   if (expectFindings) await findings(page);
   await page.locator("[data-test=back]").click();
   await rows(page).first().waitFor();
