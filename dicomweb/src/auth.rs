@@ -2,7 +2,7 @@
 
 use crate::{
     error::WebError,
-    web::{Web, host},
+    web::{Web, host, is_loopback},
 };
 use axum::{
     extract::{ConnectInfo, FromRequestParts, Request, State},
@@ -12,7 +12,7 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use pacs_core::Failure;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use storage::{AuditAction, AuditRecord, Principal, Role};
 
 pub const SESSION_COOKIE: &str = "yinghai_session";
@@ -172,9 +172,7 @@ pub fn refuse_foreign_site(parts: &Parts, strict: bool) -> Result<(), WebError> 
 fn refuse_foreign_host(uri: &Uri, headers: &HeaderMap) -> Result<(), WebError> {
     let Some(host) = host(uri, headers) else { return Ok(()) };
     let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |h| h.0);
-    let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
-    let local = name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|a| a.is_loopback());
-    if local {
+    if is_loopback(name) {
         Ok(())
     } else {
         Err(WebError::Refused(Failure::NotAuthorised, "without sign-in only localhost is served".into()))

@@ -19,7 +19,7 @@ use axum::{
 };
 use bytes::Bytes;
 use pacs_core::{
-    Failure, Tag, VR,
+    Failure, Tag,
     data_set::{DataSet, Element, Fragment, Value},
     frame_layout::FrameLayout,
     tags,
@@ -95,7 +95,7 @@ async fn locate(web: &Web, instance: &Arc<StoredInstance>, steps: &[Step]) -> Re
     if let (Some(FrameLayout::Native { offset, len, .. }), [Step::Tag(tags::PIXEL_DATA)], true) =
         (&instance.frames, steps, is_plain)
     {
-        return Ok(Piece::Range(Arc::clone(instance), *offset..offset.saturating_add(*len)));
+        return Ok(Piece::Range(Arc::clone(instance), *offset..offset.saturating_add(*len), 1));
     }
     let scanned = scan::scan(web, instance).await?;
     let absent = || WebError::not_found("the instance holds no such value");
@@ -124,11 +124,11 @@ async fn located(
 ) -> Result<Piece, WebError> {
     let range = element.offset..element.offset.saturating_add(element.len);
     if scanned.inflated.is_none() && instance.transfer_syntax.encoding() != Encoding::ExplicitBig {
-        return Ok(Piece::Range(Arc::clone(instance), range));
+        return Ok(Piece::Range(Arc::clone(instance), range, 1));
     }
     let mut bytes = scanned.read(web, instance, range, MAX_JOINED).await?.to_vec();
     if instance.transfer_syntax.encoding() == Encoding::ExplicitBig {
-        bytes.chunks_exact_mut(width(element.vr)).for_each(<[u8]>::reverse);
+        bytes.chunks_exact_mut(scan::value_width(element.vr)).for_each(<[u8]>::reverse);
     }
     Ok(Piece::Bytes(bytes.into()))
 }
@@ -148,16 +148,6 @@ async fn joined(
         all.extend_from_slice(&scanned.read(web, instance, range, MAX_JOINED).await?);
     }
     Ok(Piece::Bytes(all.into()))
-}
-
-/// Bytes of one value of a VR, as far as byte order matters (PS3.5 §7.3).
-fn width(vr: VR) -> usize {
-    match vr {
-        VR::OW | VR::US | VR::SS | VR::AT => 2,
-        VR::OF | VR::OL | VR::UL | VR::SL | VR::FL => 4,
-        VR::OD | VR::OV | VR::FD | VR::SV | VR::UV => 8,
-        _ => 1,
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ pub struct WebConfig {
     /// The AE title that `/api/status` shows; the program sets it from the DICOM node's.
     #[serde(skip)]
     pub ae_title: String,
+    /// The port that we listen on; the program sets it. Some clients leave it out of their Host header.
+    #[serde(skip)]
+    pub port: u16,
     /// A query answers at most this many matches; the rest is fetched by `offset`.
     pub max_results: u32,
     /// A STOW-RS request may have at most this many bytes in all its instances.
@@ -27,6 +30,7 @@ impl Default for WebConfig {
             public_url: None,
             insecure_no_auth: false,
             ae_title: "YINGHAI".into(),
+            port: 0,
             max_results: 5000,
             max_upload_bytes: 64 << 30,
             idle_seconds: 60,

@@ -121,16 +121,38 @@ async fn parts(
 }
 
 async fn content(web: &Web, instance: &StoredInstance, index: u32, form: Form) -> Result<Bytes, WebError> {
-    let is_native = instance.transfer_syntax.codec() == Codec::Native;
-    let is_big = instance.transfer_syntax.encoding() == Encoding::ExplicitBig;
-    if is_big || (form == Form::Decoded && !is_native) {
+    if form == Form::Decoded {
         return decode::little_endian(web, instance, index).await;
     }
     let (bytes, bit_offset) = web.archive.read_frame(instance, index).await?;
+    if instance.transfer_syntax.encoding() == Encoding::ExplicitBig {
+        let metadata = decode::metadata(web, instance).await?;
+        return Ok(swapped(&bytes, sample_width(&metadata)));
+    }
     Ok(match (&instance.frames, bit_offset) {
         (Some(FrameLayout::Native { frame_bits, .. }), 1..8) => aligned(&bytes, bit_offset, *frame_bits),
         _ => bytes,
     })
+}
+
+/// Bytes of one value of big endian pixel data: words of 16 bits where the VR is OW, whatever is packed in them
+/// (PS3.5 §8.1.1).
+fn sample_width(metadata: &serde_json::Value) -> usize {
+    let bits = metadata.pointer("/00280100/Value/0").and_then(serde_json::Value::as_u64).unwrap_or(8);
+    let is_words = metadata.pointer("/7FE00010/vr").and_then(serde_json::Value::as_str) == Some("OW");
+    match bits {
+        64 => 8,
+        32 => 4,
+        16 => 2,
+        _ if is_words => 2,
+        _ => 1,
+    }
+}
+
+fn swapped(bytes: &[u8], width: usize) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    bytes.chunks_exact_mut(width).for_each(<[u8]>::reverse);
+    bytes.into()
 }
 
 /// Moves a 1-bit frame that starts inside a byte to the start of one (PS3.5 §8.2: the lowest bit comes first).
@@ -177,6 +199,7 @@ fn choose(accepted: &[Acceptable], stored: &TransferSyntax, is_single: bool) -> 
             Some(uid) if uid == syntax_sent(stored) && (raw || encoded) => Form::Stored,
             Some(EXPLICIT_VR_LITTLE_ENDIAN) if raw && is_decodable => Form::Decoded,
             Some(_) => return None,
+            None if raw && stored.codec() == Codec::Native => Form::Stored,
             None if raw && is_decodable => Form::Decoded,
             None if encoded => Form::Stored,
             None => return None,

@@ -10,7 +10,7 @@
 //! | `events`, `status` | server-sent events, health, jobs |
 //! | `viewer` | the built-in files |
 //! | `media_type`, `multipart` | Accept and multipart/related, pure |
-//! | `decode`, `scan` | work on pixels and bytes off the async threads, bounded |
+//! | `decode`, `scan`, `convert` | work on pixels and bytes off the async threads, bounded |
 //! | `resource`, `respond`, `cache`, `web` | what the services share |
 //! | `error` | failure → problem+json |
 //!
@@ -22,6 +22,7 @@ mod auth;
 mod bulkdata;
 mod cache;
 pub mod config;
+mod convert;
 mod decode;
 pub mod error;
 mod events;

@@ -1,19 +1,23 @@
 //! Pieces of responses that several services share: conditional requests, byte ranges, streamed bodies.
 
-use crate::{error::WebError, media_type::Acceptable, multipart::Writer, web::Web};
+use crate::{convert, decode, error::WebError, media_type::Acceptable, multipart::Writer, web::Web};
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{
+    StreamExt, TryFutureExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+use pacs_core::pixel::PixelError;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     ops::Range,
     sync::Arc,
 };
-use storage::{ArchiveError, StoredInstance};
+use storage::StoredInstance;
 
 /// What browsers may keep: nothing unless they ask again, so that rights are checked each time.
 pub const REVALIDATE: &str = "private, no-cache";
@@ -24,45 +28,82 @@ pub enum Piece {
     Bytes(Bytes),
     /// A whole stored file.
     File(Arc<StoredInstance>),
-    /// A stretch of a stored file.
-    Range(Arc<StoredInstance>, Range<u64>),
+    /// A stretch of a stored file; the bytes of each value of this width are put in little endian order, from big.
+    Range(Arc<StoredInstance>, Range<u64>, usize),
+    /// A frame (from 0) as Explicit VR Little Endian pixel data of this many bytes.
+    Frame(Arc<StoredInstance>, u32, u64),
+    /// A stored file, rewritten in Explicit VR Little Endian.
+    Converted(Arc<StoredInstance>),
 }
 
 /// A range is read in steps of this many bytes, so that memory stays bounded.
 const STEP: u64 = 1 << 20;
 
 impl Piece {
-    pub fn len(&self) -> u64 {
+    /// Length in bytes, where it is known beforehand.
+    pub fn len(&self) -> Option<u64> {
         match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File(instance) => instance.len,
-            Self::Range(_, range) => range.end.saturating_sub(range.start),
+            Self::Bytes(bytes) => Some(bytes.len() as u64),
+            Self::File(instance) => Some(instance.len),
+            Self::Range(_, range, _) => Some(range.end.saturating_sub(range.start)),
+            Self::Frame(_, _, len) => Some(*len),
+            Self::Converted(_) => None,
+        }
+    }
+
+    fn stream(self, web: Web) -> BoxStream<'static, Result<Bytes, WebError>> {
+        match self {
+            Self::Bytes(bytes) => stream::once(async { Ok(bytes) }).boxed(),
+            Self::File(instance) => {
+                let open = async move { Ok::<_, WebError>(web.archive.read(&instance).await?.map_err(WebError::from)) };
+                open.try_flatten_stream().boxed()
+            }
+            Self::Range(instance, range, width) => {
+                let steps = range.clone().step_by(STEP as usize).map(move |at| at..range.end.min(at + STEP));
+                stream::iter(steps).then(move |step| read(web.clone(), Arc::clone(&instance), step, width)).boxed()
+            }
+            Self::Frame(instance, index, len) => {
+                stream::once(async move { frame(&web, &instance, index, len).await }).boxed()
+            }
+            Self::Converted(instance) => {
+                let plan = async move {
+                    let pieces = convert::explicit_little(&web, &instance).await?;
+                    Ok::<_, WebError>(stream::iter(pieces).flat_map(move |piece| piece.stream(web.clone())))
+                };
+                plan.try_flatten_stream().boxed()
+            }
         }
     }
 }
 
-/// A body of known length, read as the client takes it.
-pub fn stream_pieces(web: &Web, pieces: Vec<Piece>) -> (HeaderValue, Body) {
-    let len = pieces.iter().map(Piece::len).sum::<u64>();
-    let archive = web.archive.clone();
-    let chunks = stream::iter(pieces).then(move |piece| {
-        let archive = archive.clone();
-        async move {
-            Ok::<_, ArchiveError>(match piece {
-                Piece::Bytes(bytes) => stream::once(async { Ok(bytes) }).boxed(),
-                Piece::File(instance) => archive.read(&instance).await?,
-                Piece::Range(instance, range) => {
-                    let steps = range.clone().step_by(STEP as usize).map(move |at| at..range.end.min(at + STEP));
-                    let read = move |step| {
-                        let (archive, instance) = (archive.clone(), Arc::clone(&instance));
-                        async move { archive.read_range(&instance, step).await }
-                    };
-                    stream::iter(steps).then(read).boxed()
-                }
-            })
-        }
-    });
-    (HeaderValue::from(len), Body::from_stream(chunks.try_flatten()))
+async fn read(web: Web, instance: Arc<StoredInstance>, step: Range<u64>, width: usize) -> Result<Bytes, WebError> {
+    let bytes = web.archive.read_range(&instance, step).await?;
+    if width == 1 {
+        return Ok(bytes);
+    }
+    let mut bytes = bytes.to_vec();
+    bytes.chunks_exact_mut(width).for_each(<[u8]>::reverse);
+    Ok(bytes.into())
+}
+
+/// Breaks the body off rather than sending a frame of another length than the header promised.
+async fn frame(web: &Web, instance: &StoredInstance, index: u32, len: u64) -> Result<Bytes, WebError> {
+    let bytes = decode::little_endian(web, instance, index).await?;
+    if bytes.len() as u64 == len {
+        return Ok(bytes);
+    }
+    let (expected, actual) = (usize::try_from(len).unwrap_or(usize::MAX), bytes.len());
+    Err(PixelError::Length { expected, actual }.into())
+}
+
+/// A body read as the client takes it, with its length where that is known.
+pub fn stream_pieces(web: &Web, pieces: Vec<Piece>) -> Response {
+    let len = pieces.iter().map(Piece::len).sum::<Option<u64>>();
+    let web = web.clone();
+    let body = Body::from_stream(stream::iter(pieces).flat_map(move |piece| piece.stream(web.clone())));
+    let mut response = body.into_response();
+    response.headers_mut().extend(len.map(|len| (header::CONTENT_LENGTH, HeaderValue::from(len))));
+    response
 }
 
 /// A multipart/related response; `parts` are content type, location and content.
@@ -70,14 +111,12 @@ pub fn multipart(web: &Web, part_type: &str, parts: Vec<(String, String, Piece)>
     let writer = Writer::new(rand::random());
     let mut pieces = Vec::with_capacity(parts.len() * 2 + 1);
     for (content_type, location, piece) in parts {
-        pieces.push(Piece::Bytes(writer.head(&content_type, Some(&location), Some(piece.len()))));
+        pieces.push(Piece::Bytes(writer.head(&content_type, Some(&location), piece.len())));
         pieces.push(piece);
     }
     pieces.push(Piece::Bytes(writer.close()));
-    let (len, body) = stream_pieces(web, pieces);
-    let mut response = body.into_response();
+    let mut response = stream_pieces(web, pieces);
     insert(response.headers_mut(), header::CONTENT_TYPE, &writer.content_type(part_type));
-    response.headers_mut().insert(header::CONTENT_LENGTH, len);
     response
 }
 
@@ -88,31 +127,32 @@ pub fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
 
 /// Bytes in one part, or the stretch that a `Range` header asks for (RFC 9110 §14).
 pub fn ranged(web: &Web, request: &HeaderMap, content_type: &str, piece: Piece) -> Result<Response, WebError> {
-    let len = piece.len();
-    let (status, range) = match wanted_range(request, len)? {
-        Some(range) => (StatusCode::PARTIAL_CONTENT, range),
-        None => (StatusCode::OK, 0..len),
+    let len = piece.len().unwrap_or_default();
+    let range = wanted_range(request, len)?;
+    let piece = match &range {
+        Some(range) => cut(piece, range.clone()),
+        None => piece,
     };
-    let content_range = (status == StatusCode::PARTIAL_CONTENT)
-        .then(|| format!("bytes {}-{}/{len}", range.start, range.end.saturating_sub(1)));
-    let (content_length, body) = stream_pieces(web, vec![part_of(piece, range)]);
-    let mut response = (status, body).into_response();
+    let mut response = stream_pieces(web, vec![piece]);
     let headers = response.headers_mut();
     insert(headers, header::CONTENT_TYPE, content_type);
-    headers.insert(header::CONTENT_LENGTH, content_length);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if let Some(content_range) = content_range {
-        insert(headers, header::CONTENT_RANGE, &content_range);
+    if let Some(range) = range {
+        insert(headers, header::CONTENT_RANGE, &format!("bytes {}-{}/{len}", range.start, range.end - 1));
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     Ok(response)
 }
 
-fn part_of(piece: Piece, range: Range<u64>) -> Piece {
+/// A stretch of a piece that is bytes already.
+fn cut(piece: Piece, range: Range<u64>) -> Piece {
     match piece {
         Piece::Bytes(bytes) => Piece::Bytes(bytes.slice(range.start as usize..range.end as usize)),
-        Piece::File(instance) if range == (0..instance.len) => Piece::File(instance),
-        Piece::File(instance) => Piece::Range(instance, range),
-        Piece::Range(instance, whole) => Piece::Range(instance, whole.start + range.start..whole.start + range.end),
+        Piece::File(instance) => Piece::Range(instance, range, 1),
+        Piece::Range(instance, whole, width) => {
+            Piece::Range(instance, whole.start + range.start..whole.start + range.end, width)
+        }
+        whole => whole,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{error::WebError, web::Web};
 use bytes::Bytes;
 use pacs_core::{
-    Failure,
+    Failure, VR,
     data_set::{self, DataSet, Limits, ScanError},
     transfer_syntax::Encoding,
 };
@@ -64,6 +64,16 @@ pub async fn scan(web: &Web, instance: &Arc<StoredInstance>) -> Result<Scanned, 
     });
     let failed = |_| WebError::Refused(Failure::Internal, "the scan gave up".into());
     outcome.await.map_err(failed)?.map_err(|error: ScanError| ArchiveError::from(error).into())
+}
+
+/// Bytes of one value of a VR, as far as byte order matters (PS3.5 §7.3).
+pub fn value_width(vr: VR) -> usize {
+    match vr {
+        VR::OW | VR::US | VR::SS | VR::AT => 2,
+        VR::OF | VR::OL | VR::UL | VR::SL | VR::FL => 4,
+        VR::OD | VR::OV | VR::FD | VR::SV | VR::UV => 8,
+        _ => 1,
+    }
 }
 
 /// `Read + Seek` over ranged reads of the archive, for use on a blocking thread.

@@ -2,18 +2,19 @@
 
 use crate::{
     auth::Caller,
+    convert,
     error::WebError,
     media_type::Acceptable,
     resource::{Resource, path},
-    respond::{self, Piece, accepted, cache_headers, entity_tag, is_held, not_modified},
+    respond::{self, Piece, accepted, cache_headers, entity_tag, insert, is_held, not_modified, stream_pieces},
     web::Web,
 };
 use axum::{
     extract::{Query, State},
-    http::{HeaderMap, StatusCode, Uri},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use pacs_core::transfer_syntax::TransferSyntax;
+use pacs_core::transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, TransferSyntax};
 use std::sync::Arc;
 use storage::{AuditAction, StoredInstance};
 
@@ -23,6 +24,8 @@ const DICOM: &str = "application/dicom";
 #[derive(Debug, PartialEq)]
 struct Choice {
     multipart: bool,
+    /// Every instance in Explicit VR Little Endian, else as received.
+    explicit_little: bool,
 }
 
 pub async fn retrieve(
@@ -37,46 +40,75 @@ pub async fn retrieve(
     let choice = choose(&accepted(&headers, &pairs), &instances, resource.sop_instance.is_some())
         .ok_or_else(|| not_acceptable(&instances))?;
     web.audit(&caller, AuditAction::Read, resource.parent(), "instances".into()).await;
-    if let ([instance], false) = (instances.as_slice(), choice.multipart) {
-        return single(&web, instance, &headers);
+    let mut parts = instances.into_iter().map(Arc::new).map(|instance| part(instance, &choice));
+    if !choice.multipart {
+        let piece = parts.next().ok_or_else(|| WebError::not_found("there is no instance"))?;
+        return single(&web, piece, &headers).await;
     }
     let base = web.base(&uri, &headers)?;
-    let parts = instances.into_iter().map(|instance| {
-        let location = format!("{base}/{}", path(&instance));
-        (content_type(&instance), location, Piece::File(Arc::new(instance)))
-    });
-    Ok(respond::multipart(&web, DICOM, parts.collect()))
+    let located = parts.map(|part| (part.content_type, format!("{base}/{}", path(&part.instance)), part.piece));
+    Ok(respond::multipart(&web, DICOM, located.collect()))
 }
 
-fn single(web: &Web, instance: &StoredInstance, headers: &HeaderMap) -> Result<Response, WebError> {
-    let tag = entity_tag((&instance.sop_instance, instance.len));
+struct Part {
+    instance: Arc<StoredInstance>,
+    content_type: String,
+    piece: Piece,
+}
+
+fn part(instance: Arc<StoredInstance>, choice: &Choice) -> Part {
+    let is_converted = choice.explicit_little && convert::is_needed(&instance.transfer_syntax);
+    let (syntax, piece) = if is_converted {
+        (EXPLICIT_VR_LITTLE_ENDIAN, Piece::Converted(Arc::clone(&instance)))
+    } else {
+        (instance.transfer_syntax.uid().as_str(), Piece::File(Arc::clone(&instance)))
+    };
+    Part { content_type: content_type(syntax), piece, instance }
+}
+
+async fn single(web: &Web, part: Part, headers: &HeaderMap) -> Result<Response, WebError> {
+    let tag = entity_tag((&part.instance.sop_instance, part.instance.len, &part.content_type));
     if is_held(headers, &tag) {
         return Ok(not_modified(&tag));
     }
-    let file = Piece::File(Arc::new(instance.clone()));
-    let response = respond::ranged(web, headers, &content_type(instance), file)?;
+    let response = match part.piece {
+        // What cannot be converted is an error here and not a body that breaks off.
+        Piece::Converted(instance) => {
+            let mut response = stream_pieces(web, convert::explicit_little(web, &instance).await?);
+            insert(response.headers_mut(), header::CONTENT_TYPE, &part.content_type);
+            response
+        }
+        piece => respond::ranged(web, headers, &part.content_type, piece)?,
+    };
     Ok((cache_headers(&tag), response).into_response())
 }
 
-fn content_type(instance: &StoredInstance) -> String {
-    format!("{DICOM}; transfer-syntax={}", instance.transfer_syntax)
+fn content_type(syntax: &str) -> String {
+    format!("{DICOM}; transfer-syntax={syntax}")
 }
 
 /// The first acceptable way. Instances leave as they were received unless one transfer syntax is named.
 fn choose(accepted: &[Acceptable], instances: &[StoredInstance], is_instance: bool) -> Option<Choice> {
-    let suits = |wanted: &Option<String>, stored: &TransferSyntax| match wanted.as_deref() {
-        None | Some("*") => true,
-        Some(uid) => stored.uid().as_str() == uid,
-    };
-    let acceptable = accepted.iter().find(|a| {
-        let form = a.multipart || is_instance || a.media.essence == "*/*";
-        form && a.media.covers(DICOM) && instances.iter().all(|i| suits(&a.transfer_syntax, &i.transfer_syntax))
-    })?;
-    Some(Choice { multipart: acceptable.multipart || acceptable.media.essence == "*/*" })
+    let all = |suits: &dyn Fn(&TransferSyntax) -> bool| instances.iter().all(|i| suits(&i.transfer_syntax));
+    accepted.iter().find_map(|a| {
+        let anything = a.media.essence == "*/*";
+        if !a.media.covers(DICOM) || !(a.multipart || is_instance || anything) {
+            return None;
+        }
+        let explicit_little = match a.transfer_syntax.as_deref() {
+            None | Some("*") => false,
+            Some(EXPLICIT_VR_LITTLE_ENDIAN) if all(&convert::is_possible) => true,
+            Some(uid) if all(&|stored| stored.uid().as_str() == uid) => false,
+            Some(_) => return None,
+        };
+        Some(Choice { multipart: a.multipart || anything, explicit_little })
+    })
 }
 
 fn not_acceptable(instances: &[StoredInstance]) -> WebError {
-    let mut available: Vec<String> = instances.iter().map(content_type).collect();
+    let stored = instances.iter().map(|instance| content_type(instance.transfer_syntax.uid().as_str()));
+    let possible = instances.iter().all(|instance| convert::is_possible(&instance.transfer_syntax));
+    let mut available: Vec<String> = stored.chain(possible.then(|| content_type(EXPLICIT_VR_LITTLE_ENDIAN))).collect();
     available.sort_unstable();
     available.dedup();
     available.truncate(8);

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Uri, header};
 use bytes::Bytes;
 use pacs_core::Uid;
 use serde_json::Value;
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 use storage::{Archive, AuditAction, AuditRecord, Principal, StoredInstance};
 use tokio::sync::Semaphore;
 
@@ -75,7 +75,12 @@ impl Web {
         }
         let host = host(uri, headers).unwrap_or("localhost");
         let sound = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]_".contains(&b));
-        if sound { Ok(format!("http://{host}/dicom-web")) } else { Err(WebError::bad_request("Host is malformed")) }
+        if !sound {
+            return Err(WebError::bad_request("Host is malformed"));
+        }
+        // Behind a proxy the name is a public one; an address of this machine without a port is a sloppy client.
+        let port = Some(self.config.port).filter(|port| *port != 0 && is_loopback(host));
+        Ok(port.map_or_else(|| format!("http://{host}/dicom-web"), |port| format!("http://{host}:{port}/dicom-web")))
     }
 
     /// Writes an audit row unless the like was written a moment ago. A failing audit log does not keep a reader from an image; it is an error in the log.
@@ -111,4 +116,10 @@ impl Web {
 pub fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     let authority = uri.authority().map(|a| a.as_str());
     authority.or_else(|| headers.get(header::HOST)?.to_str().ok())
+}
+
+/// Whether a host without port names this machine.
+pub fn is_loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|a| a.is_loopback())
 }

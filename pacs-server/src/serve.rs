@@ -110,7 +110,8 @@ async fn web(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let ae_title = config.dicom.ae_title.to_string();
-    let web = dicomweb::WebConfig { insecure_no_auth: config.insecure_no_auth, ae_title, ..config.web };
+    let port = config.http_listen.port();
+    let web = dicomweb::WebConfig { insecure_no_auth: config.insecure_no_auth, ae_title, port, ..config.web };
     let service = dicomweb::router(archive, web).into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     // Event streams never end by themselves: what is still open after the grace is cut.

@@ -117,7 +117,7 @@ mod tests {
         let (good, bad) = (stored(Outcome::Stored), failed(Failure::CannotUnderstand));
         assert_eq!(status(&[good.clone(), stored(Outcome::Identical)]), 200);
         assert_eq!(status(&[good, bad.clone()]), 202);
-        assert_eq!(status(&[bad.clone()]), 409);
+        assert_eq!(status(std::slice::from_ref(&bad)), 409);
         assert_eq!(status(&[failed(Failure::NoRoom)]), 503);
         assert_eq!(status(&[failed(Failure::NoRoom), bad]), 409);
         assert_eq!(status(&[stored(Outcome::KeptFirst)]), 409);

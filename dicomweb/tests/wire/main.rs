@@ -1,0 +1,10 @@
+//! The router as a client sees it, over a real archive.
+
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod services;
+#[cfg(test)]
+mod support;

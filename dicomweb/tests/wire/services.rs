@@ -1,0 +1,180 @@
+//! Store, search and retrieve over the router.
+
+use crate::support::{Encoding, INSTANCE, PATH, STUDY, Server, body, ct};
+use axum::{body::Body, http::Request};
+use serde_json::json;
+
+const OCTETS: &str = "application/octet-stream";
+
+async fn with_one() -> (Server, Vec<u8>) {
+    let server = Server::start(true).await;
+    let file = ct(INSTANCE, Encoding::Explicit);
+    assert_eq!(server.stow(std::slice::from_ref(&file)).await.status, 200);
+    (server, file)
+}
+
+#[tokio::test]
+async fn an_instance_comes_back_byte_for_byte() {
+    let (server, file) = with_one().await;
+    let single = server.get(PATH, "application/dicom").await;
+    assert_eq!((single.status.as_u16(), &single.body), (200, &file));
+    assert_eq!(single.header("content-type"), "application/dicom; transfer-syntax=1.2.840.10008.1.2.1");
+    let parts = server.get("/dicom-web/studies/1.2.3", "multipart/related; type=application/dicom").await;
+    assert!(parts.header("content-type").starts_with("multipart/related; type=\"application/dicom\"; boundary="));
+    assert!(parts.body.windows(file.len()).any(|window| window == file));
+    let range = server
+        .send(Request::get(PATH).header("accept", "application/dicom").header("range", "bytes=128-131"), Body::empty())
+        .await;
+    assert_eq!((range.status.as_u16(), range.body.as_slice()), (206, &b"DICM"[..]));
+}
+
+#[tokio::test]
+async fn an_upload_reports_each_instance() {
+    let (server, file) = with_one().await;
+    let again = server.stow(std::slice::from_ref(&file)).await;
+    assert_eq!(again.status, 200);
+    let mut other = file.clone();
+    *other.last_mut().unwrap() = 9;
+    let mixed = server.stow(&[ct("1.2.3.4.6", Encoding::Implicit), other, b"no DICOM".to_vec(), vec![]]).await;
+    assert_eq!(mixed.status, 202);
+    let report = mixed.json();
+    assert_eq!(report["00081199"]["Value"][0]["00081155"]["Value"], json!(["1.2.3.4.6"]));
+    assert_eq!(report["00081198"]["Value"][0]["00081197"]["Value"], json!([0x0111]));
+    assert_eq!(report["0008119A"]["Value"].as_array().unwrap().len(), 2);
+    assert_eq!(server.get("/dicom-web/instances", "*/*").await.json().as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_keeps_what_came_whole() {
+    let server = Server::start(true).await;
+    let whole = body(&[ct(INSTANCE, Encoding::Explicit), ct("1.2.3.4.6", Encoding::Explicit)]);
+    let broken = server.post("/dicom-web/studies", &whole[..whole.len() - 40]).await;
+    assert_eq!(broken.status, 202);
+    assert_eq!(broken.json()["00081199"]["Value"].as_array().unwrap().len(), 1);
+    assert_eq!(server.post("/dicom-web/studies", b"no boundary").await.status, 400);
+}
+
+#[tokio::test]
+async fn an_instance_of_another_study_is_refused() {
+    let server = Server::start(true).await;
+    let answer = server.post("/dicom-web/studies/9.9", &body(&[ct(INSTANCE, Encoding::Explicit)])).await;
+    assert_eq!(answer.status, 409);
+    assert_eq!(answer.json()["00081198"]["Value"][0]["00081197"]["Value"], json!([0xA900]));
+    let right = server.post(&format!("/dicom-web/studies/{STUDY}"), &body(&[ct(INSTANCE, Encoding::Explicit)])).await;
+    assert_eq!(right.json()["00081190"]["Value"], json!(["http://localhost/dicom-web/studies/1.2.3"]));
+}
+
+#[tokio::test]
+async fn frames_leave_alone_or_in_parts() {
+    let (server, _) = with_one().await;
+    let pixels = [1, 0, 2, 0, 3, 0, 4, 0];
+    let frames = format!("{PATH}/frames/1");
+    let single = server.get(&frames, "application/octet-stream; transfer-syntax=*").await;
+    assert_eq!(single.body, pixels);
+    assert_eq!(single.header("content-type"), "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1");
+    let parts = server.get(&frames, "*/*").await;
+    assert!(parts.header("content-type").starts_with("multipart/related"));
+    assert!(parts.body.windows(8).any(|window| window == pixels));
+    let bulk = server.get(&format!("{PATH}/bulkdata/7FE00010"), "*/*").await;
+    assert_eq!(bulk.body, pixels);
+    let tag = single.header("etag").to_owned();
+    let held =
+        server.send(Request::get(&frames).header("accept", OCTETS).header("if-none-match", tag), Body::empty()).await;
+    assert_eq!(held.status, 304);
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_cannot_be_made_is_said() {
+    let (server, _) = with_one().await;
+    for (path, accept, status) in [
+        ("/frames/2", OCTETS, 404),
+        ("/frames/0", OCTETS, 400),
+        ("/frames/one", OCTETS, 400),
+        ("/frames/1", "image/jls", 406),
+        ("/bulkdata/00420011", "*/*", 404),
+        ("/bulkdata/nonsense", "*/*", 400),
+        ("/rendered?window=a", "*/*", 400),
+        ("/rendered", "video/mp4", 406),
+        ("/metadata", "text/html", 406),
+    ] {
+        let answer = server.get(&format!("{PATH}{path}"), accept).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
+        assert!(!answer.header("x-request-id").is_empty());
+    }
+    for (path, status) in [("studies/9.9", 404), ("studies/..%2F..", 400), ("studies/9.9/metadata", 404)] {
+        assert_eq!(server.get(&format!("/dicom-web/{path}"), "*/*").await.status, status, "{path}");
+    }
+    let elsewhere =
+        server.get(&format!("/dicom-web/studies/{STUDY}/series/9.9/instances/{INSTANCE}/frames/1"), OCTETS).await;
+    assert_eq!(elsewhere.status, 404);
+}
+
+#[tokio::test]
+async fn any_native_encoding_can_be_had_as_explicit_little_endian() {
+    let explicit = ct(INSTANCE, Encoding::Explicit);
+    for encoding in [Encoding::Implicit, Encoding::Big] {
+        let server = Server::start(true).await;
+        assert_eq!(server.stow(&[ct(INSTANCE, encoding)]).await.status, 200);
+        let wanted = "application/dicom; transfer-syntax=1.2.840.10008.1.2.1";
+        assert_eq!(server.get(PATH, wanted).await.body, explicit);
+        let parts = server
+            .get(
+                PATH,
+                &format!("multipart/related; type=\"application/dicom\"; transfer-syntax={}", "1.2.840.10008.1.2.1"),
+            )
+            .await;
+        assert!(parts.body.windows(explicit.len()).any(|window| window == explicit));
+        assert_eq!(server.get(PATH, "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.80").await.status, 406);
+    }
+}
+
+#[tokio::test]
+async fn metadata_is_conditional_and_its_links_are_absolute() {
+    let (server, _) = with_one().await;
+    let path = format!("{PATH}/metadata");
+    let metadata = server.get(&path, "application/dicom+json").await;
+    assert_eq!(
+        metadata.json()[0]["7FE00010"]["BulkDataURI"],
+        json!(format!("http://localhost{PATH}/bulkdata/7FE00010"))
+    );
+    let tag = metadata.header("etag").to_owned();
+    let again = server.send(Request::get(&path).header("if-none-match", tag), Body::empty()).await;
+    assert_eq!(again.status, 304);
+}
+
+#[tokio::test]
+async fn a_search_finds_warns_and_pages() {
+    let (server, _) = with_one().await;
+    server.stow(&[ct("1.2.3.4.6", Encoding::Explicit)]).await;
+    let study = server.get("/dicom-web/studies?PatientName=test*&Nonsense=1", "application/json").await;
+    assert_eq!(study.json()[0]["00201208"], json!({ "vr": "IS", "Value": [2] }));
+    assert!(study.header("warning").contains("Nonsense"), "{}", study.header("warning"));
+    assert_eq!(server.get("/dicom-web/studies?PatientID=P2", "*/*").await.json(), json!([]));
+    let page = server.get("/dicom-web/instances?limit=1&offset=1&includefield=00280101", "*/*").await.json();
+    assert_eq!(page.as_array().unwrap().len(), 1);
+    assert_eq!(page[0]["00280101"]["Value"], json!([16]));
+    assert_eq!(server.get("/dicom-web/studies?StudyDate=yesterday", "*/*").await.status, 400);
+}
+
+#[tokio::test]
+async fn images_are_rendered_and_thumbnails_kept() {
+    let (server, _) = with_one().await;
+    let jpeg = server.get(&format!("{PATH}/rendered"), "*/*").await;
+    assert_eq!((jpeg.header("content-type"), &jpeg.body[..2]), ("image/jpeg", &[0xFF, 0xD8][..]));
+    let png = server.get(&format!("{PATH}/frames/1/rendered?window=2.5,3&viewport=8,8"), "image/png").await;
+    assert_eq!((png.header("content-type"), &png.body[1..4]), ("image/png", &b"PNG"[..]));
+    for path in [PATH, "/dicom-web/studies/1.2.3", "/dicom-web/studies/1.2.3/series/1.2.3.4"] {
+        let thumbnail = server.get(&format!("{path}/thumbnail"), "*/*").await;
+        assert_eq!(thumbnail.header("content-type"), "image/jpeg", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_gone() {
+    let (server, _) = with_one().await;
+    assert_eq!(server.get(&format!("{PATH}/frames/1"), OCTETS).await.status, 200);
+    assert_eq!(server.send(Request::delete(PATH), Body::empty()).await.status, 204);
+    assert_eq!(server.get(&format!("{PATH}/frames/1"), OCTETS).await.status, 404);
+    assert_eq!(server.send(Request::delete(PATH), Body::empty()).await.status, 404);
+}
