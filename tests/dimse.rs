@@ -15,12 +15,12 @@ fn dcmtk_echoes_stores_and_finds() {
     let server = Server::start(&["--set", "ai.enabled=false"]);
     let port = server.dicom.to_string();
     run(Command::new(echoscu).args(["-v", "-aec", "YINGHAI", "127.0.0.1", &port]));
-    let Some(mut storescu) = server.storescu() else { return };
-    run(storescu.args(["+sd", "-R"]).arg(&series).args(["+sp", "*.dcm"]));
+    let Some(dcmsend) = program("dcmsend") else { return };
+    run(Command::new(dcmsend).args(["-aec", "YINGHAI", "+sd", "+sp", "*.dcm", "127.0.0.1", &port]).arg(&series));
     for (level, keys) in [
         ("STUDY", &["StudyInstanceUID", "PatientName", "ModalitiesInStudy=CT", "NumberOfStudyRelatedInstances"][..]),
         ("SERIES", &["StudyInstanceUID", "SeriesInstanceUID", "Modality=CT"]),
-        ("IMAGE", &["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "InstanceNumber=1"]),
+        ("IMAGE", &["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "InstanceNumber"]),
     ] {
         let mut find = Command::new(&findscu);
         find.args(["-v", "-S", "-aec", "YINGHAI", "127.0.0.1", &port, "-k", &format!("QueryRetrieveLevel={level}")]);

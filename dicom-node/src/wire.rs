@@ -44,6 +44,8 @@ pub(crate) struct Wire<S> {
     buffer: BytesMut,
     /// When the PDU that now lies incomplete in `buffer` began.
     begun: Option<Instant>,
+    /// After a PDU that could not be read nobody knows where the next one starts: what follows is dropped.
+    broken: bool,
     max_length: u32,
     pdu_limit: Duration,
     write_limit: Duration,
@@ -55,6 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             stream,
             buffer: BytesMut::new(),
             begun: None,
+            broken: false,
             max_length: config.max_pdu_length,
             pdu_limit: Duration::from_secs(config.pdu_seconds),
             write_limit: Duration::from_secs(config.write_seconds),
@@ -65,13 +68,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// trickling. Dropped before it is ready, it loses nothing.
     pub async fn receive(&mut self, deadline: Option<Instant>) -> Received {
         loop {
+            if self.broken {
+                self.buffer.clear();
+                self.begun = None;
+            }
             match pdu::take(&mut self.buffer, self.max_length) {
                 Ok(Some(pdu)) => {
                     self.begun = None;
                     return Received::Pdu(pdu);
                 }
                 Ok(None) => {}
-                Err(fault) => return Received::Fault(fault),
+                Err(fault) => {
+                    self.broken = true;
+                    return Received::Fault(fault);
+                }
             }
             if !self.buffer.is_empty() {
                 self.begun.get_or_insert_with(Instant::now);

@@ -12,7 +12,7 @@ pub enum UserCommand {
     Add {
         name: String,
         /// What the user may do; repeat for several
-        #[arg(long = "role", value_enum, default_value = "physician")]
+        #[arg(id = "user_role", long = "role", value_enum, default_value = "physician")]
         roles: Vec<RoleName>,
         #[arg(long)]
         generate: bool,

@@ -64,7 +64,10 @@ async fn push(remote: &Remote, phantom: &Phantom, keep: Option<&std::path::Path>
     let drawn = phantom.clone();
     let slices = tokio::task::spawn_blocking(move || {
         let mut slices = Vec::with_capacity(usize::from(drawn.slices));
-        drawn.slices(|_, file| Ok(slices.push(file)))?;
+        drawn.slices(|_, file| {
+            slices.push(file);
+            Ok(())
+        })?;
         anyhow::Ok(slices)
     });
     let slices = slices.await.context("drawing the phantom failed")??;
