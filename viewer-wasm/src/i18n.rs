@@ -69,9 +69,7 @@ texts! {
     FirstPassword: "The first password was printed when the server started.", "初始密码在服务器首次启动时打印于终端。";
     Insecure: "Trial mode: no sign-in", "试用模式：未启用登录";
     Offline: "The server does not answer. Trying again…", "服务器无响应，正在重试…";
-    Retry: "Try again", "重试";
     Close: "Close", "关闭";
-    Studies: "Studies", "检查列表";
     SearchHint: "Patient name, ID or accession number", "姓名、患者号或检查号";
     Search: "Search", "搜索";
     ClearFilters: "Clear filters", "清除筛选";
@@ -85,15 +83,12 @@ texts! {
     Modality: "Modality", "检查类型";
     Patient: "Patient", "姓名";
     PatientId: "Patient ID", "患者号";
-    BirthDate: "Born", "出生日期";
-    Sex: "Sex", "性别";
     Male: "M", "男";
     Female: "F", "女";
     OtherSex: "O", "其他";
     StudyDate: "Study date", "检查日期";
     Description: "Description", "检查描述";
     Accession: "Accession", "检查号";
-    SeriesShort: "Series", "序列";
     Images: "Images", "图像";
     NoName: "(no name)", "（无姓名）";
     LoadMore: "Load more", "加载更多";
@@ -138,7 +133,6 @@ texts! {
     NoFindings: "No AI result for this study yet.", "该检查尚无 AI 结果。";
     NothingFound: "The AI marked nothing in this study.", "AI 未在该检查中标记任何发现。";
     NotForClinicalUse: "demonstration, not for clinical use", "仅供演示，不得用于临床";
-    Nodule: "Nodule", "结节";
     LongAxis: "Long axis", "长径";
     ShortAxis: "Short axis", "短径";
     Volume: "Volume", "体积";
@@ -166,7 +160,6 @@ texts! {
     ErrorNotFound: "It is not in the archive (any more).", "归档中没有（或已删除）该内容。";
     ErrorServer: "The server could not answer.", "服务器出错。";
     ErrorAnswer: "The server answered in a way this viewer does not understand.", "无法理解服务器的应答。";
-    RasterFallback: "Drawn without the graphics card", "未使用显卡绘制";
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub struct Circle {
     pub radius: f64,
     pub selected: bool,
     pub long_axis_mm: f64,
+    /// The length is an estimate, not traced.
+    pub estimated: bool,
 }
 
 /// Free space between a nodule and its circle: the reader has to see the border.
@@ -41,6 +43,7 @@ pub fn circles(viewer: &Viewer) -> Vec<Circle> {
                 radius,
                 selected,
                 long_axis_mm: finding.long_axis_mm,
+                estimated: finding.estimated,
             })
         })
         .collect()

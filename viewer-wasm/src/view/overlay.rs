@@ -130,14 +130,15 @@ fn Marks(ui: Ui) -> impl IntoView {
 }
 
 fn mark(ui: Ui, circle: Circle) -> impl IntoView {
-    let Circle { report, number, x, y, radius, selected, long_axis_mm } = circle;
+    let Circle { report, number, x, y, radius, selected, long_axis_mm, estimated } = circle;
+    let about = if estimated { "≈ " } else { "" };
     let corner = radius * std::f64::consts::FRAC_1_SQRT_2;
     let go = move |_| ui.send(Msg::Reading(ReadingMsg::GoToFinding { report: report.clone(), number }));
     view! {
         <g class="mark" class:selected=selected>
             <circle cx=x.to_string() cy=y.to_string() r=radius.to_string()></circle>
             <text x=(x + corner + 4.0).to_string() y=(y - corner - 2.0).to_string() on:click=go>
-                {format!("{number} · {long_axis_mm:.1} mm")}
+                {format!("{number} · {about}{long_axis_mm:.1} mm")}
             </text>
         </g>
     }
