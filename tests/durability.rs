@@ -1,7 +1,7 @@
 //! `kill -9` during a push: what got success is there, listed and readable.
 
 use scenarios::{Server, output, program, shared, text_of};
-use std::{collections::BTreeSet, fs, process::Command, time::Duration};
+use std::{collections::BTreeSet, process::Command, time::Duration};
 
 /// SOP Instance UIDs that storescu was told success for: with -v it names the file before each response.
 fn acknowledged(log: &str) -> BTreeSet<String> {
@@ -57,6 +57,4 @@ fn what_got_success_survives_kill_9() {
         }
         eprintln!("round {round}: {} acknowledged before the kill, all there", done.len());
     }
-    let spool = fs::read_dir(server.folder().join("data/spool")).map(|d| d.count()).unwrap_or_default();
-    assert_eq!(spool, 0, "the spool is swept at start");
 }

@@ -56,16 +56,21 @@ pub fn finding(finding: &Finding, report: &Report) -> String {
         measured(finding.volume_mm3, 0).map(|v| format!("volume {v} mm3")),
         confidence(finding).map(|v| format!("confidence {v}")),
     ];
-    let measures: Vec<String> = measures.into_iter().flatten().chain([place(finding)]).collect();
+    let measures: Vec<String> = measures.into_iter().flatten().chain([center(finding)]).collect();
     let estimated = if finding.estimated { "size estimated, " } else { "" };
     format!("Nodule {}: {estimated}{} ({})", finding.number, measures.join(", "), status(report))
 }
 
 /// Where a nodule is: patient millimetres (LPS) and the image it lies on.
 pub fn place(finding: &Finding) -> String {
-    let [x, y, z] = finding.center_mm;
     let frame = finding.frame.map_or(String::new(), |frame| format!(" frame {frame}"));
-    format!("centre ({x:.1}, {y:.1}, {z:.1}) mm in image {}{frame}", finding.sop_instance)
+    format!("{} in image {}{frame}", center(finding), finding.sop_instance)
+}
+
+/// Patient millimetres (LPS). Receivers hold a text line to 199 characters: a UID of 64 would not fit into every sentence.
+fn center(finding: &Finding) -> String {
+    let [x, y, z] = finding.center_mm;
+    format!("centre ({x:.1}, {y:.1}, {z:.1}) mm")
 }
 
 /// A length or volume as text; `None` when it was not measured.
@@ -124,7 +129,7 @@ mod tests {
         report.findings[0].confidence = f64::NAN;
         assert_eq!(
             finding(&report.findings[0], &report),
-            "Nodule 1: long axis 6.3 mm, short axis 4.8 mm, centre (-61.5, 20.2, -140.0) mm in image 1.2.3.1.7 \
+            "Nodule 1: long axis 6.3 mm, short axis 4.8 mm, centre (-61.5, 20.2, -140.0) mm \
              (demonstration, not for clinical use)"
         );
     }
