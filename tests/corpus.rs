@@ -62,7 +62,8 @@ fn belongs_to_a_series(entry: &Entry) -> bool {
         return true;
     };
     let mut dump = Command::new(dcmdump);
-    dump.args(["+P", "StudyInstanceUID", "+P", "SeriesInstanceUID", "+P", "SOPInstanceUID", "+P", "SOPClassUID", "-s"]).arg(path);
+    dump.args(["+P", "StudyInstanceUID", "+P", "SeriesInstanceUID", "+P", "SOPInstanceUID", "+P", "SOPClassUID", "-s"])
+        .arg(path);
     let dump = text_of(&output(&mut dump));
     let uids = dump.lines().filter(|line| line.contains(" UI "));
     let in_brackets = |line: &str| line.split(['[', ']']).nth(1).map_or(0, str::len);
