@@ -26,6 +26,8 @@ fn image() -> ImagePixel {
         planar: false,
         frames: 1,
         palette: None,
+        padding: None,
+        words: true,
     }
 }
 
