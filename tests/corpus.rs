@@ -65,7 +65,7 @@ fn belongs_to_a_series(entry: &Entry) -> bool {
     dump.args(["+P", "StudyInstanceUID", "+P", "SeriesInstanceUID", "+P", "SOPInstanceUID", "+P", "SOPClassUID", "-s"])
         .arg(path);
     let dump = text_of(&output(&mut dump));
-    let uids = dump.lines().filter(|line| line.contains(" UI "));
+    let uids = dump.lines().filter(|line| line.contains(" UI ") && !line.contains("no value"));
     let in_brackets = |line: &str| line.split(['[', ']']).nth(1).map_or(0, str::len);
     uids.filter(|line| in_brackets(line) <= 64).count() >= 4
 }
@@ -106,7 +106,7 @@ fn compare(server: &Server, entry: &Entry, file: &[u8], path: &str, lossy: &Valu
     if back != file {
         return Err(format!("came back with {} bytes, {} went in", back.len(), file.len()));
     }
-    if entry.field("pixel_sha256").is_empty() || is_native_ybr(entry) {
+    if entry.field("pixel_sha256").is_empty() || is_native_ybr(entry) || is_big_endian(entry) {
         return Ok(());
     }
     let frames: u32 = entry.field("frames").parse().unwrap_or(1);
@@ -124,6 +124,11 @@ fn compare(server: &Server, entry: &Entry, file: &[u8], path: &str, lossy: &Valu
         "exact" => exact(entry, &pixels),
         _ => near(&pixels, lossy),
     }
+}
+
+/// Swapped to little endian, but colour by plane and padding stay; pacs-core's corpus test decodes these.
+fn is_big_endian(entry: &Entry) -> bool {
+    entry.field("transfer_syntax") == "1.2.840.10008.1.2.2"
 }
 
 /// Native YBR stays YBR in its frames; the corpus test of pacs-core holds its conversion to the manifest.
