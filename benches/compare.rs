@@ -23,10 +23,18 @@ struct Arguments {
     /// Slices of the large series
     #[arg(long, default_value_t = 500)]
     slices: u16,
+    /// A folder with one chest CT series for the AI; else a phantom
+    #[arg(long)]
+    chest_ct: Option<PathBuf>,
     /// Requests behind each latency
     #[arg(long, default_value_t = 200)]
     requests: usize,
 }
+
+/// dcmtk, on both ends, waits for the delayed acknowledgement of TCP otherwise: 40 ms an instance.
+const NO_DELAY: [(&str, &str); 1] = [("TCP_NODELAY", "1")];
+/// Seconds without an instance after which a series is complete, where the AI is measured.
+const QUIET: u32 = 1;
 
 /// A server under measurement.
 struct Subject {
@@ -54,7 +62,9 @@ fn main() -> anyhow::Result<()> {
     let four: Vec<_> = (0..4)
         .map(|n| series(&work.path().join(format!("part{n}")), 20 + n, arguments.slices / 4))
         .collect::<Result<_, _>>()?;
-    let mut subjects = [yinghai(work.path(), &arguments.pacs)?, orthanc(work.path())?];
+    // The AI is measured apart: beside the others it would only compete for the processors.
+    let ours = yinghai(&work.path().join("yinghai"), &arguments.pacs, &["--set", "ai.enabled=false"])?;
+    let mut subjects = [ours, orthanc(work.path())?];
 
     println!("| figure | {} | {} | ratio |\n|---|---|---|---|", subjects[0].name, subjects[1].name);
     let megabytes = |folders: &[&Path]| -> f64 { folders.iter().map(|f| size(f)).sum::<u64>() as f64 / 1e6 };
@@ -85,7 +95,38 @@ fn main() -> anyhow::Result<()> {
     quantiles("frame 512×512×16 bit, ms", &[ours?, theirs?]);
     row("resident memory after all this, MiB", [resident(&subjects[0])?, resident(&subjects[1])?]);
     subjects.iter_mut().for_each(|s| drop(s.process.kill()));
+
+    let chest = arguments.chest_ct.unwrap_or(four.into_iter().next().context("a series")?);
+    let quiet = format!("storage.quiet_seconds={QUIET}");
+    let reader = yinghai(&work.path().join("reader"), &arguments.pacs, &["--set", &quiet])?;
+    println!("\n| figure | {} |\n|---|---|", reader.name);
+    println!("| chest CT of {} slices, pushed to report stored, s | {:.1} |", count(&chest), report(&reader, &chest)?);
+    println!("| resident memory after that, MiB | {:.1} |", resident(&reader)?);
     Ok(())
+}
+
+/// Seconds from the last slice of a series to the Structured Report about it, the quiet time left out.
+fn report(subject: &Subject, folder: &Path) -> anyhow::Result<f64> {
+    // A clinical series is compressed, and dcmsend proposes the files' own transfer syntaxes.
+    let mut send = Command::new("/usr/bin/dcmsend");
+    send.args(["-aec", subject.aet, "+sd", "+sp", "*.dcm", "127.0.0.1", &subject.dicom.to_string()]).arg(folder);
+    if !send.envs(NO_DELAY).status()?.success() {
+        bail!("dcmsend failed");
+    }
+    let start = Instant::now();
+    let client = client()?;
+    while get(&client, subject, "/series?Modality=SR", "application/dicom+json").map_or(true, |found| found.len() < 3) {
+        if start.elapsed() > Duration::from_secs(300) {
+            bail!("no report in five minutes");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(start.elapsed().as_secs_f64() - f64::from(QUIET))
+}
+
+fn count(folder: &Path) -> usize {
+    let files = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    files.filter(|file| file.path().extension().is_some_and(|extension| extension == "dcm")).count()
 }
 
 fn phantom(seed: u64, slices: u16) -> Phantom {
@@ -104,18 +145,16 @@ fn size(folder: &Path) -> u64 {
     files.filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum()
 }
 
-fn yinghai(work: &Path, pacs: &Path) -> anyhow::Result<Subject> {
-    let data = work.join("yinghai");
+fn yinghai(data: &Path, pacs: &Path, settings: &[&str]) -> anyhow::Result<Subject> {
     let place = [
         format!("--data-dir={}", data.display()),
         "--dicom-listen=127.0.0.1:21112".into(),
         "--http-listen=127.0.0.1:28042".into(),
     ];
-    // The AI is measured apart: here it would only compete for the two cores.
     let process = Command::new(pacs)
         .arg("serve")
         .args(&place)
-        .args(["--set", "ai.enabled=false"])
+        .args(settings)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
@@ -140,6 +179,7 @@ fn orthanc(work: &Path) -> anyhow::Result<Subject> {
     fs::write(&path, config.to_string())?;
     let process = Command::new("Orthanc")
         .arg(&path)
+        .envs(NO_DELAY)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -176,6 +216,7 @@ fn push(subject: &Subject, folders: &[&Path]) -> anyhow::Result<f64> {
     let running = folders.iter().map(|folder| {
         let mut storescu = Command::new("/usr/bin/storescu");
         storescu.args(["-aec", subject.aet, "+sd", "127.0.0.1", &subject.dicom.to_string()]).arg(folder);
+        storescu.envs(NO_DELAY);
         storescu.spawn()
     });
     for process in running.collect::<Vec<_>>() {
