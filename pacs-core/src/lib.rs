@@ -16,8 +16,10 @@
 //! | [`pixel`] | decode → modality LUT → VOI LUT → presentation | PS3.3 C.7.6.3, C.11 |
 //! | [`geometry`] | index ↔ patient millimetres | PS3.3 C.7.6.2 |
 //! | [`finding`] | findings ↔ Structured Report | PS3.16 TID 1500 |
+//! | [`admission`] | how many connections a host may hold | |
 //! | [`status`] | the one table from failure to DIMSE and HTTP status | PS3.7 Annex C |
 
+pub mod admission;
 pub mod ae_title;
 pub mod attributes;
 pub mod character_set;
