@@ -24,6 +24,10 @@ pub struct NodeConfig {
     pub preferred_transfer_syntaxes: Vec<String>,
     /// Associations at a time; a further one is rejected as transient.
     pub max_associations: usize,
+    /// Connections at a time that have no association yet; a further one is closed at once.
+    pub max_pending: usize,
+    /// Of these, from one address, so that no host can keep others out.
+    pub max_pending_per_address: usize,
     /// Largest P-DATA-TF that we receive, in bytes; also the largest that we send to a peer without limit.
     pub max_pdu_length: u32,
     /// C-FIND answers at most this many matches, then ends with status A700.
@@ -50,6 +54,8 @@ impl Default for NodeConfig {
             accept_unknown_transfer_syntaxes: false,
             preferred_transfer_syntaxes: Vec::new(),
             max_associations: 64,
+            max_pending: 256,
+            max_pending_per_address: 64,
             max_pdu_length: 128 << 10,
             max_find_results: 10_000,
             artim_seconds: 30,
@@ -74,6 +80,9 @@ impl NodeConfig {
         }
         if self.max_associations == 0 || self.max_associations > 4096 {
             return fault("max_associations must be 1 to 4096");
+        }
+        if self.max_pending == 0 || self.max_pending_per_address == 0 {
+            return fault("max_pending of 0 keeps everybody out");
         }
         if [self.artim_seconds, self.idle_seconds, self.pdu_seconds, self.write_seconds].contains(&0) {
             return fault("a time limit of 0 seconds ends every association");
@@ -114,6 +123,7 @@ mod tests {
         assert!(NodeConfig::default().check().is_ok());
         assert!(NodeConfig { max_pdu_length: 16, ..NodeConfig::default() }.check().is_err());
         assert!(NodeConfig { max_associations: 0, ..NodeConfig::default() }.check().is_err());
+        assert!(NodeConfig { max_pending_per_address: 0, ..NodeConfig::default() }.check().is_err());
         assert!(NodeConfig { idle_seconds: 0, ..NodeConfig::default() }.check().is_err());
     }
 }

@@ -27,6 +27,7 @@ mod wire;
 pub use config::NodeConfig;
 pub use error::NodeError;
 
+use pacs_core::admission::Admission;
 use session::{Node, Session};
 use std::{sync::Arc, time::Duration};
 use storage::Archive;
@@ -34,8 +35,6 @@ use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field::Empty};
 
-/// Connections for each association allowed: room for those that have not asked yet, or are to be told there is no room.
-const CONNECTIONS_PER_ASSOCIATION: usize = 4;
 /// What associations that were cut off get for their A-ABORT and its answer.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -49,9 +48,10 @@ pub async fn serve(
     config.check()?;
     tracing::info!(address = %listener.local_addr()?, ae_title = %config.ae_title, "DICOM node listens");
     let grace = config.shutdown();
-    let max_connections = config.max_associations * CONNECTIONS_PER_ASSOCIATION;
+    let door = Admission::new(config.max_pending, config.max_pending_per_address);
     let node = Arc::new(Node {
         archive,
+        door: door.clone(),
         associations: Arc::new(Semaphore::new(config.max_associations)),
         config,
         stop: shutdown.clone(),
@@ -65,9 +65,9 @@ pub async fn serve(
             node.cut.cancel();
         }
     };
-    let listen = wire::listen(listener, max_connections, &shutdown, grace + FAREWELL, |stream, address| {
+    let listen = wire::listen(listener, door, &shutdown, grace + FAREWELL, |stream, address, pass| {
         let span = tracing::info_span!("association", %address, calling = Empty, called = Empty);
-        Session::new(Arc::clone(&node), stream, address).run().instrument(span)
+        Session::new(Arc::clone(&node), stream, address, pass).run().instrument(span)
     });
     let alongside = tokio::spawn(cut_late);
     listen.await;

@@ -14,7 +14,10 @@ use crate::{
     scp::{Caller, Operation},
     wire::{self, Received, Wire},
 };
-use pacs_core::{AeTitle, Failure, Uid};
+use pacs_core::{
+    AeTitle, Failure, Uid,
+    admission::{Admission, Pass},
+};
 use std::{
     collections::{BTreeSet, VecDeque},
     net::SocketAddr,
@@ -37,6 +40,8 @@ const CLOSE_AT_SHUTDOWN: Duration = Duration::from_secs(1);
 pub(crate) struct Node {
     pub archive: Archive,
     pub config: NodeConfig,
+    /// Counts the connections that have no association, before it and after.
+    pub door: Admission,
     pub associations: Arc<Semaphore>,
     /// No new message is begun.
     pub stop: CancellationToken,
@@ -52,6 +57,8 @@ pub(crate) struct Session<S> {
     state: State,
     artim: Option<Instant>,
     association: Option<Association>,
+    /// Held while there is no association.
+    pending: Option<Pass>,
     /// What arrived while an operation answered.
     backlog: VecDeque<Event>,
 }
@@ -70,10 +77,10 @@ struct Association {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
-    pub fn new(node: Arc<Node>, stream: S, address: SocketAddr) -> Self {
+    pub fn new(node: Arc<Node>, stream: S, address: SocketAddr, pass: Pass) -> Self {
         let wire = Wire::new(stream, &node.config);
         let (state, backlog) = (State::Idle, VecDeque::new());
-        Self { node, wire, address, state, artim: None, association: None, backlog }
+        Self { node, wire, address, state, artim: None, association: None, pending: Some(pass), backlog }
     }
 
     /// Serves the connection to its end.
@@ -142,6 +149,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
         if !matches!(self.state, State::Established | State::AwaitReleaseResponse) {
             self.end_association().await;
+            self.wait_for_close();
+        }
+    }
+
+    /// What ended without the peer closing counts again among those without an association, or is closed by us.
+    fn wait_for_close(&mut self) {
+        if self.pending.is_none() && self.state != State::Idle {
+            self.pending = self.node.door.admit(self.address.ip());
+            if self.pending.is_none() {
+                self.state = State::Idle;
+            }
         }
     }
 
@@ -232,6 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         span.record("calling", calling.as_str()).record("called", ac.called.as_str());
         let version = rq.user.implementation_version_name.as_str();
         tracing::info!(version, contexts = agreement.contexts.len(), of = ac.contexts.len(), "association accepted");
+        self.pending = None;
         self.association = Some(Association {
             calling,
             address: self.address.ip().to_canonical().to_string(),

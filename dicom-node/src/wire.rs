@@ -6,7 +6,11 @@ use crate::{
     pdu::{self, Fault, Pdu},
 };
 use bytes::BytesMut;
-use pacs_core::AeTitle;
+use pacs_core::{
+    AeTitle,
+    admission::{Admission, Pass},
+};
+use socket2::{SockRef, TcpKeepalive};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -23,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 /// What is read at once. A PDU that claims to be large gets its room as its bytes come.
 const READ_AHEAD: usize = 64 << 10;
+/// When the system asks whether a silent host still lives: also keeps firewalls from forgetting the connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 /// How long accepting rests after a failure such as too many open files.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -117,15 +123,15 @@ async fn before<T>(limit: Option<Instant>, future: impl Future<Output = T>) -> O
     }
 }
 
-/// Accepts until `stop`, at most `max_connections` at a time, each in its own task; then waits for the tasks for `grace`.
+/// Accepts until `stop` whom the `door` lets in, each in its own task; then waits for the tasks for `grace`.
 ///
 /// A connection too many is closed at once: it has shown nothing yet that would earn it an answer.
 pub(crate) async fn listen<F>(
     listener: TcpListener,
-    max_connections: usize,
+    door: Admission,
     stop: &CancellationToken,
     grace: Duration,
-    serve: impl Fn(TcpStream, SocketAddr) -> F,
+    serve: impl Fn(TcpStream, SocketAddr, Pass) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -136,12 +142,14 @@ pub(crate) async fn listen<F>(
             () = stop.cancelled() => break,
             Some(_) = tasks.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, address)) if tasks.len() < max_connections => {
-                    // Requests and answers alternate: waiting to fill a segment would only delay them.
-                    let _ = stream.set_nodelay(true);
-                    tasks.spawn(serve(stream, address));
-                }
-                Ok((_, address)) => tracing::warn!(%address, "connection refused: too many"),
+                Ok((stream, address)) => match door.admit(address.ip()) {
+                    Some(pass) => {
+                        // A socket that refuses still serves.
+                        _ = settle(&stream);
+                        tasks.spawn(serve(stream, address, pass));
+                    }
+                    None => tracing::warn!(%address, "connection refused: too many without an association"),
+                },
                 Err(error) => {
                     tracing::error!(%error, "accepting failed");
                     sleep(ACCEPT_REST).await;
@@ -159,8 +167,14 @@ pub(crate) async fn listen<F>(
 /// Connects to a peer.
 pub(crate) async fn connect(address: &str, limit: Duration) -> io::Result<TcpStream> {
     let stream = timeout(limit, TcpStream::connect(address)).await??;
-    stream.set_nodelay(true)?;
+    settle(&stream)?;
     Ok(stream)
+}
+
+/// Sends at once, since requests and answers alternate, and notices a host that vanished.
+fn settle(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))
 }
 
 /// The configured peers of an AE title with the addresses of their hosts. A host that does not resolve has none.
@@ -244,6 +258,31 @@ mod tests {
     async fn a_peer_that_takes_nothing_is_given_up() {
         let (_peer, mut wire) = pair(16);
         assert_eq!(wire.send(&[0; 64]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn both_ends_send_at_once_and_keep_the_connection_alive() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let stop = CancellationToken::new();
+        let serve = |stream: TcpStream, _, _| {
+            let (settled, stop) = (is_settled(&stream), stop.clone());
+            async move {
+                assert!(settled);
+                stop.cancel();
+            }
+        };
+        let ask = async {
+            let stream = connect(&address, Duration::from_secs(5)).await.unwrap();
+            assert!(is_settled(&stream));
+            stop.cancelled().await;
+        };
+        let listening = listen(listener, Admission::new(1, 1), &stop, Duration::from_secs(5), serve);
+        timeout(Duration::from_secs(5), async { tokio::join!(listening, ask) }).await.unwrap();
+    }
+
+    fn is_settled(stream: &TcpStream) -> bool {
+        stream.nodelay().unwrap() && SockRef::from(stream).keepalive().unwrap()
     }
 
     #[tokio::test]

@@ -70,6 +70,27 @@ async fn who_says_nothing_and_who_says_it_slowly_is_cut_off() {
 }
 
 #[tokio::test]
+async fn connections_without_an_association_have_a_limit_for_each_host() {
+    let limits = NodeConfig { max_pending_per_address: 2, artim_seconds: 30, ..config() };
+    let server = Server::start(limits).await;
+    // An association counts no longer ...
+    let mut associated = Vec::new();
+    for _ in 0..3 {
+        associated.push(raw::associate(&server).await);
+    }
+    let silent = (raw::connect(&server).await, raw::connect(&server).await);
+    assert_eq!(raw::receive(&mut raw::connect(&server).await).await, None, "a third silent one was let in");
+    // ... until it is released and its peer does not close: too many of those are closed by us.
+    let mut released = associated.pop().unwrap();
+    released.write_all(&Pdu::ReleaseRq.to_bytes()).await.unwrap();
+    assert_eq!(raw::receive(&mut released).await, Some(Pdu::ReleaseRp));
+    assert_eq!(raw::receive(&mut released).await, None);
+    drop(silent);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(raw::associate(&server).await);
+}
+
+#[tokio::test]
 async fn messages_are_understood_however_they_are_cut() {
     let server = Server::start(config()).await;
     let mut stream = raw::associate(&server).await;
