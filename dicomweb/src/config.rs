@@ -11,6 +11,9 @@ pub struct WebConfig {
     /// The AE title that `/api/status` shows; the program sets it from the DICOM node's.
     #[serde(skip)]
     pub ae_title: String,
+    /// The port of the DICOM node, which `/api/status` shows; the program sets it.
+    #[serde(skip)]
+    pub dicom_port: u16,
     /// The port that we listen on; the program sets it. Some clients leave it out of their Host header.
     #[serde(skip)]
     pub port: u16,
@@ -30,6 +33,7 @@ impl Default for WebConfig {
             public_url: None,
             insecure_no_auth: false,
             ae_title: "YINGHAI".into(),
+            dicom_port: 11112,
             port: 0,
             max_results: 5000,
             max_upload_bytes: 64 << 30,

@@ -35,7 +35,9 @@ pub async fn subscribe(
         .try_flatten()
         .take_until(tokio::time::sleep(MAX_LIFE))
         .inspect(move |_| _ = &permit);
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+    // A first byte at once: proxies and clients hold the headers back until there is one.
+    let open = stream::once(async { Ok(sse::Event::default().comment("open")) });
+    Ok(Sse::new(open.chain(events)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }
 
 /// Events in batches, each fetched when the one before was sent.

@@ -21,10 +21,12 @@ pub async fn readyz(State(web): State<Web>) -> Result<&'static str, WebError> {
     Ok("ok\n")
 }
 
+/// What the viewer shows of the server: also how a modality reaches it.
 pub async fn status(State(web): State<Web>) -> Json<Value> {
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ae_title": web.config.ae_title,
+        "dicom_port": web.config.dicom_port,
         "insecure": web.config.insecure_no_auth,
     }))
 }

@@ -178,3 +178,16 @@ async fn what_was_deleted_is_gone() {
     assert_eq!(server.get(&format!("{PATH}/frames/1"), OCTETS).await.status, 404);
     assert_eq!(server.send(Request::delete(PATH), Body::empty()).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_stream_of_events_opens_before_anything_happens() {
+    let server = Server::start(true).await;
+    assert_eq!(server.begin("/api/events").await, (axum::http::StatusCode::OK, b": open\n\n".to_vec()));
+}
+
+#[tokio::test]
+async fn the_status_says_where_to_push() {
+    let server = Server::start(true).await;
+    let status = server.get("/api/status", "*/*").await.json();
+    assert_eq!((&status["ae_title"], &status["dicom_port"]), (&"YINGHAI".into(), &11112.into()));
+}

@@ -8,6 +8,7 @@ use axum::{
 use dicomweb::WebConfig;
 use http_body_util::BodyExt;
 use pacs_core::{TransferSyntax, Uid, part10, sop_class::CT_IMAGE_STORAGE};
+use std::time::Duration;
 use storage::{Archive, Role, StorageConfig};
 use tower::ServiceExt;
 
@@ -53,6 +54,15 @@ impl Server {
         let name = format!("{role:?}").to_lowercase();
         self.archive.add_user(&name, "correct horse battery", &[role]).await.unwrap();
         self.archive.create_token(&name, "test").await.unwrap()
+    }
+
+    /// The first bytes of an answer that does not end by itself.
+    pub async fn begin(&self, path: &str) -> (StatusCode, Vec<u8>) {
+        let request = Request::get(path).header("host", "localhost").body(Body::empty()).unwrap();
+        let mut response = self.router.clone().oneshot(request).await.unwrap();
+        let frame = tokio::time::timeout(Duration::from_secs(5), response.body_mut().frame());
+        let first = frame.await.expect("bytes come at once").unwrap().unwrap();
+        (response.status(), first.into_data().unwrap().to_vec())
     }
 
     pub async fn send(&self, request: request::Builder, body: impl Into<Body>) -> Answer {
