@@ -1,12 +1,11 @@
 //! Opens the archive, starts the rooms, stops them in order.
 
-use crate::config::{Config, Room};
-use anyhow::Context;
-use std::{
-    future::{Future, IntoFuture},
-    net::SocketAddr,
-    time::Duration,
+use crate::{
+    config::{Config, Room},
+    http,
 };
+use anyhow::Context;
+use std::{net::SocketAddr, time::Duration};
 use storage::{Archive, AuditAction, AuditRecord};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -110,19 +109,15 @@ async fn web(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let ae_title = config.dicom.ae_title.to_string();
-    let port = config.http_listen.port();
-    let web = dicomweb::WebConfig { insecure_no_auth: config.insecure_no_auth, ae_title, port, ..config.web };
-    let service = dicomweb::router(archive, web).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    // Event streams never end by themselves: what is still open after the grace is cut.
-    let cut = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(GRACE).await
+    let web = dicomweb::WebConfig {
+        insecure_no_auth: config.insecure_no_auth,
+        ae_title,
+        dicom_port: config.dicom_listen.port(),
+        port: config.http_listen.port(),
+        ..config.web
     };
-    tokio::select! {
-        served = serving.into_future() => served.context("HTTP failed"),
-        () = cut => Ok(()),
-    }
+    http::serve(listener, dicomweb::router(archive, web), config.http, shutdown, GRACE).await;
+    Ok(())
 }
 
 /// Announces series that have gone quiet: this is what makes the AI look at them.
