@@ -18,6 +18,22 @@ pub struct StorageConfig {
     pub complete_on_release: bool,
     /// Refuse instances larger than this, in bytes.
     pub max_instance_bytes: u64,
+    /// Other content under a SOP Instance UID that its series holds already: `keep-both` (the first stays what is seen),
+    /// `keep-latest` (both are kept, the newest is seen) or `reject`.
+    pub same_uid_other_content: SameUidOtherContent,
+}
+
+/// What becomes of other content under a held SOP Instance UID.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SameUidOtherContent {
+    /// Kept as a further version; the first stays the current one.
+    #[default]
+    KeepBoth,
+    /// Kept as a further version, which becomes the current one.
+    KeepLatest,
+    /// Refused: the sender keeps its own.
+    Reject,
 }
 
 impl Default for StorageConfig {
@@ -29,6 +45,7 @@ impl Default for StorageConfig {
             quiet_seconds: 10,
             complete_on_release: false,
             max_instance_bytes: 4 << 30,
+            same_uid_other_content: SameUidOtherContent::default(),
         }
     }
 }

@@ -11,7 +11,10 @@ use std::{borrow::Cow, path::Path, time::Duration};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Numbered, never changed once landed.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "index", include_str!("../migrations/0001_index.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "index", include_str!("../migrations/0001_index.sql")),
+    (2, "versions", include_str!("../migrations/0002_versions.sql")),
+];
 
 /// Readers beside the one writer; a connection of SQLite is a thread and a page cache.
 const SQLITE_CONNECTIONS: u32 = 6;

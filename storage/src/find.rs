@@ -98,7 +98,7 @@ const fn from(level: Level) -> &'static str {
                 join patient on patient.patient_key = study.patient_key"
         }
         Level::Instance => {
-            "instance join series on series.series_key = instance.series_key
+            "instance join series on series.series_key = instance.series_key and instance.is_current = 1
                 join study on study.study_key = series.study_key
                 join patient on patient.patient_key = study.patient_key"
         }

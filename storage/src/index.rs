@@ -6,9 +6,11 @@
 use crate::{
     audit::{AuditRecord, write_audit},
     clock::now,
+    config::SameUidOtherContent,
     database::Change,
     ingest::Outcome,
     outbox::{EventKind, NewEvent, write_event},
+    versions::{Verdict, becomes_current, held_in_series, judge, make_room, outcome},
 };
 use pacs_core::{
     VR,
@@ -32,37 +34,45 @@ pub(crate) struct NewInstance {
     pub(crate) frame_layout: String,
     /// Who brought it and whence; the outcome is added to its detail.
     pub(crate) audit: AuditRecord,
+    pub(crate) same_uid_other_content: SameUidOtherContent,
 }
 
-/// Writes all rows of an instance, or none when its UID is held already.
+/// Writes all rows of an instance or a further version of it, or none when its content is held already or not wanted.
 pub(crate) async fn store(change: &mut Change<'_>, new: &NewInstance) -> Result<Outcome, sqlx::Error> {
-    let outcome = match held(change, new).await? {
-        Some(outcome) => outcome,
-        None => {
-            write_rows(change, new).await?;
-            Outcome::Stored
+    let policy = new.same_uid_other_content;
+    let (series, held) = held_in_series(change, new).await?;
+    let outcome = match judge(&held, &new.object_key, &new.data_set_digest, policy) {
+        Verdict::Leave(outcome) => outcome,
+        Verdict::Write(version) => {
+            let is_current = becomes_current(version, policy);
+            let series = match series {
+                Some(series) => {
+                    make_room(change, new, series, is_current).await?;
+                    series
+                }
+                None => count_in(change, new).await?,
+            };
+            put_instance(change, new, series, version, is_current).await?;
+            write_event(change, stored_event(&new.facts)).await?;
+            outcome(version)
         }
     };
     write_audit(change, &new.audit.clone().with_outcome(outcome)).await?;
     Ok(outcome)
 }
 
-/// What the catalog says about an instance of this UID.
-async fn held(change: &mut Change<'_>, new: &NewInstance) -> Result<Option<Outcome>, sqlx::Error> {
-    let statement = sqlx::query(HELD).bind(new.facts.sop_instance.as_str());
-    let Some(row) = statement.fetch_optional(&mut *change.transaction).await? else { return Ok(None) };
-    let (key, digest): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-    Ok(Some(if key == new.object_key {
-        // Our own row: an earlier commit went through though its answer was lost.
-        Outcome::Stored
-    } else if digest == new.data_set_digest {
-        Outcome::Identical
-    } else {
-        Outcome::KeptFirst
-    }))
+fn stored_event(facts: &Instance) -> NewEvent<'_> {
+    NewEvent {
+        kind: EventKind::InstanceStored,
+        study: facts.study.as_str(),
+        series: facts.series.as_str(),
+        sop_instance: facts.sop_instance.as_str(),
+        sop_class: facts.sop_class.as_str(),
+    }
 }
 
-async fn write_rows(change: &mut Change<'_>, new: &NewInstance) -> Result<(), sqlx::Error> {
+/// Counts one more instance in its series, study and patient, which are made where they are missing. The series' key.
+async fn count_in(change: &mut Change<'_>, new: &NewInstance) -> Result<i64, sqlx::Error> {
     let facts = &new.facts;
     let (study_key, first_of_study, patient_key) = put_study(change, new).await?;
     let (series_key, first_of_series) = put_series(change, new, study_key).await?;
@@ -73,15 +83,7 @@ async fn write_rows(change: &mut Change<'_>, new: &NewInstance) -> Result<(), sq
         sqlx::query(COUNT_SERIES).bind(study_key).execute(&mut *change.transaction).await?;
         name_modalities(change, study_key).await?;
     }
-    put_instance(change, new, series_key).await?;
-    let event = NewEvent {
-        kind: EventKind::InstanceStored,
-        study: facts.study.as_str(),
-        series: facts.series.as_str(),
-        sop_instance: facts.sop_instance.as_str(),
-        sop_class: facts.sop_class.as_str(),
-    };
-    write_event(change, event).await
+    Ok(series_key)
 }
 
 /// Study key, whether the study is new, and the patient it belongs to: the first instance decided.
@@ -118,7 +120,13 @@ async fn put_patient(
     Ok(())
 }
 
-async fn put_instance(change: &mut Change<'_>, new: &NewInstance, series: i64) -> Result<(), sqlx::Error> {
+async fn put_instance(
+    change: &mut Change<'_>,
+    new: &NewInstance,
+    series: i64,
+    version: i64,
+    is_current: bool,
+) -> Result<(), sqlx::Error> {
     let key = change.head.next_key();
     let statement = sqlx::query(PUT_INSTANCE.as_str())
         .bind(key)
@@ -130,14 +138,17 @@ async fn put_instance(change: &mut Change<'_>, new: &NewInstance, series: i64) -
         .bind(&new.data_set_digest)
         .bind(&new.object_key)
         .bind(&new.frame_layout)
-        .bind(now());
+        .bind(now())
+        .bind(version)
+        .bind(i64::from(is_current))
+        .bind(&new.audit.actor);
     bind_values(statement, &new.facts, Level::Instance).execute(&mut *change.transaction).await?;
     sqlx::query(PUT_METADATA).bind(key).bind(&new.metadata).execute(&mut *change.transaction).await?;
     Ok(())
 }
 
 /// Removes the rows of a study, of a series when `series` is not empty, or of one instance; dooms their objects. The
-/// counts of what stays are made anew. Returns how many instances went.
+/// counts of what stays are made anew. Returns how many instances went, each with all its versions.
 pub(crate) async fn remove(
     change: &mut Change<'_>,
     study: &str,
@@ -148,7 +159,7 @@ pub(crate) async fn remove(
     let Some(row) = row else { return Ok(0) };
     let (study, patient): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
     let mut removed = 0;
-    for statement in [DOOM_OBJECTS, REMOVE_METADATA, REMOVE_INSTANCES] {
+    for statement in [DOOM_OBJECTS, REMOVE_METADATA, REMOVE_OLD_VERSIONS, REMOVE_INSTANCES] {
         let statement = sqlx::query(statement).bind(study).bind(series).bind(sop_instance);
         removed = statement.execute(&mut *change.transaction).await?.rows_affected();
     }
@@ -242,8 +253,6 @@ fn match_values(attribute: &Attribute, value: &str) -> Vec<String> {
     values
 }
 
-const HELD: &str = "select object_key, data_set_digest from instance where sop_instance_uid = $1";
-
 static PUT_STUDY: LazyLock<String> = LazyLock::new(|| {
     upsert(
         Level::Study,
@@ -285,11 +294,12 @@ static PUT_PATIENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 static PUT_INSTANCE: LazyLock<String> = LazyLock::new(|| {
-    let (names, values, _) = attribute_columns(Level::Instance, 10);
+    let (names, values, _) = attribute_columns(Level::Instance, 13);
     format!(
         "insert into instance (instance_key, series_key, available_transfer_syntax_uid, instance_order, byte_len,
-            data_set_offset, data_set_digest, object_key, frame_layout, stored_at{names})
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10{values})"
+            data_set_offset, data_set_digest, object_key, frame_layout, stored_at, version, is_current,
+            received_from{names})
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13{values})"
     )
 });
 
@@ -346,11 +356,16 @@ const REMOVE_METADATA: &str = "delete from instance_metadata where instance_key 
     select i.instance_key from instance i join series se on se.series_key = i.series_key
     where se.study_key = $1 and ($2 = '' or se.series_instance_uid = $2) and ($3 = '' or i.sop_instance_uid = $3))";
 
+const REMOVE_OLD_VERSIONS: &str = "delete from instance
+    where is_current = 0 and ($3 = '' or sop_instance_uid = $3) and series_key in (
+        select series_key from series where study_key = $1 and ($2 = '' or series_instance_uid = $2))";
+
 const REMOVE_INSTANCES: &str = "delete from instance where ($3 = '' or sop_instance_uid = $3) and series_key in (
     select series_key from series where study_key = $1 and ($2 = '' or series_instance_uid = $2))";
 
 const RECOUNT_SERIES: &str = "update series set
-        number_of_series_related_instances = (select count(*) from instance i where i.series_key = series.series_key),
+        number_of_series_related_instances = (select count(*) from instance i
+            where i.series_key = series.series_key and i.is_current = 1),
         byte_len = (select coalesce(sum(i.byte_len), 0) from instance i where i.series_key = series.series_key)
     where study_key = $1";
 

@@ -4,9 +4,11 @@ use crate::{
     archive::{Archive, Inner},
     audit::{AuditAction, AuditRecord, hex},
     commit::Work,
+    config::SameUidOtherContent,
     error::ArchiveError,
     index::NewInstance,
     objects::new_key,
+    versions::version_number,
 };
 use pacs_core::{
     AeTitle, Uid,
@@ -16,6 +18,7 @@ use pacs_core::{
     part10::{FileMeta, read_meta},
 };
 use sha2::{Digest, Sha256};
+use sqlx::Row;
 use std::{
     fs::File,
     io::{BufReader, Read, Seek, SeekFrom, Write},
@@ -84,10 +87,19 @@ impl Expected {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Stored,
-    /// The same bytes (data set) were here already; nothing was stored.
-    Identical,
-    /// Other bytes under the same SOP Instance UID were here already; the first stays, this one was not stored.
-    KeptFirst,
+    /// Stored as the version of this number, beside other content under the same SOP Instance UID.
+    Version(u32),
+    /// The same bytes (data set) were here already, as the version of this number; nothing was stored.
+    Identical(u32),
+    /// Other content is held under the same SOP Instance UID, and the configuration says to refuse more.
+    Rejected,
+}
+
+impl Outcome {
+    /// Whether the archive took these very bytes into its care.
+    pub const fn is_written(self) -> bool {
+        matches!(self, Self::Stored | Self::Version(_))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,31 +213,36 @@ async fn store(
         sop_instance: facts.sop_instance.clone(),
         sop_class: facts.sop_class.clone(),
     };
-    if holds(archive, facts.sop_instance.as_str(), &read.digest).await? {
+    if let Some(version) = holds(archive, facts, &read.digest).await? {
         // A peer that sends all again should not cost us the bytes; the commit below decides in every other case.
-        let record = audit.with_outcome(Outcome::Identical);
-        archive.committer.submit(|reply| Work::Audit(record, reply)).await?;
-        return Ok(ingested(Outcome::Identical));
+        let outcome = Outcome::Identical(version);
+        archive.committer.submit(|reply| Work::Audit(audit.with_outcome(outcome), reply)).await?;
+        return Ok(ingested(outcome));
     }
     let spooled = blocking(move || synced(spool)).await?;
     let key = new_key(facts);
     archive.objects.put(spooled, &key).await?;
     let ready = ingested(Outcome::Stored);
-    let new = Box::new(read.into_new_instance(len, key.clone(), audit)?);
+    let new = Box::new(read.into_new_instance(len, key.clone(), audit, archive.config.same_uid_other_content)?);
     // On failure the rows may be there all the same (an answer lost): the object stays, and the sweep finds out.
     let outcome = archive.committer.submit(|reply| Work::Store(new, reply)).await?;
-    if outcome == Outcome::Stored {
-        tracing::info!(sop_instance_uid = %ready.sop_instance, bytes = len, "instance stored");
+    if outcome.is_written() {
+        tracing::info!(sop_instance_uid = %ready.sop_instance, bytes = len, ?outcome, "instance stored");
     } else if let Err(error) = archive.objects.remove(&key).await {
         tracing::warn!(%error, "object of a duplicate stays behind");
     }
     Ok(Ingested { outcome, ..ready })
 }
 
-/// Whether an instance with the same data set is committed.
-async fn holds(archive: &Inner, sop_instance: &str, digest: &str) -> Result<bool, sqlx::Error> {
-    let statement = sqlx::query(HOLDS).bind(sop_instance).bind(digest);
-    Ok(statement.fetch_optional(&archive.database.pool).await?.is_some())
+/// The version as which the same data set is committed under this identity.
+async fn holds(archive: &Inner, facts: &Instance, digest: &str) -> Result<Option<u32>, sqlx::Error> {
+    let statement = sqlx::query(HOLDS)
+        .bind(facts.study.as_str())
+        .bind(facts.series.as_str())
+        .bind(facts.sop_instance.as_str())
+        .bind(digest);
+    let row = statement.fetch_optional(&archive.database.pool).await?;
+    Ok(row.map(|row| row.try_get("version")).transpose()?.map(version_number))
 }
 
 fn synced(spool: NamedTempFile) -> Result<TempPath, ArchiveError> {
@@ -259,7 +276,13 @@ impl Read10 {
         })
     }
 
-    fn into_new_instance(self, len: u64, key: String, audit: AuditRecord) -> Result<NewInstance, ArchiveError> {
+    fn into_new_instance(
+        self,
+        len: u64,
+        key: String,
+        audit: AuditRecord,
+        same_uid_other_content: SameUidOtherContent,
+    ) -> Result<NewInstance, ArchiveError> {
         let fits = |n: u64| i64::try_from(n).map_err(|_| ArchiveError::TooLarge(i64::MAX.unsigned_abs()));
         Ok(NewInstance {
             byte_len: fits(len)?,
@@ -270,6 +293,7 @@ impl Read10 {
             object_key: key,
             frame_layout: self.frame_layout,
             audit,
+            same_uid_other_content,
         })
     }
 }
@@ -359,13 +383,13 @@ impl AuditRecord {
     }
 
     pub(crate) fn with_outcome(mut self, outcome: Outcome) -> Self {
-        let (success, note) = match outcome {
-            Outcome::Stored => (true, ""),
-            Outcome::Identical => (true, " identical, held already"),
-            Outcome::KeptFirst => (false, " other content, the first was kept"),
-        };
-        self.success = success;
-        self.detail += note;
+        self.success = outcome != Outcome::Rejected;
+        match outcome {
+            Outcome::Stored => {}
+            Outcome::Identical(_) => self.detail += " identical, held already",
+            Outcome::Version(number) => self.detail += &format!(" other content, kept as version {number}"),
+            Outcome::Rejected => self.detail += " other content, refused",
+        }
         self
     }
 }
@@ -380,4 +404,7 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|e| ArchiveError::Internal(e.to_string()))?
 }
 
-const HOLDS: &str = "select object_key from instance where sop_instance_uid = $1 and data_set_digest = $2";
+const HOLDS: &str = "select i.version
+    from study st join series se on se.study_key = st.study_key join instance i on i.series_key = se.series_key
+    where st.study_instance_uid = $1 and se.series_instance_uid = $2 and i.sop_instance_uid = $3
+        and i.data_set_digest = $4";

@@ -7,6 +7,7 @@
 //! | `spool` | where instances gather before they are whole |
 //! | `commit` | the committer: rows, audit line and event of all that waits in one transaction |
 //! | `index` | the rows of patient, study, series, instance: written and removed |
+//! | `versions` | several contents under one SOP Instance UID, and which is current |
 //! | `find` | [`pacs_core::query::Query`] → SQL → rows |
 //! | `read` | what is stored, as bytes, frames and metadata |
 //! | `objects` | instances by key in an object store, with ranged reads |
@@ -42,11 +43,12 @@ mod read;
 mod sign_in;
 mod spool;
 mod sweep;
+mod versions;
 
 pub use accounts::{Principal, Role};
 pub use archive::Archive;
 pub use audit::{AuditAction, AuditRecord};
-pub use config::StorageConfig;
+pub use config::{SameUidOtherContent, StorageConfig};
 pub use error::ArchiveError;
 pub use find::Row;
 pub use ingest::{Expected, Incoming, Ingested, Origin, Outcome};
@@ -54,3 +56,4 @@ pub use jobs::{Job, JobState};
 pub use outbox::{Event, EventKind};
 pub use peers::Peer;
 pub use read::StoredInstance;
+pub use versions::Version;

@@ -1,6 +1,6 @@
 //! What is stored, as bytes, frames and metadata.
 
-use crate::{archive::Archive, error::ArchiveError};
+use crate::{archive::Archive, error::ArchiveError, versions::version_number};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use pacs_core::{
@@ -22,6 +22,11 @@ pub struct StoredInstance {
     pub series: Uid,
     pub sop_instance: Uid,
     pub sop_class: Uid,
+    /// Of the contents held under this SOP Instance UID in this series, counted from 1.
+    pub version: u32,
+    /// Stands for these very bytes: never given to anything else, also after a deletion. What is remembered of an instance
+    /// is remembered under this.
+    pub id: i64,
     pub transfer_syntax: TransferSyntax,
     /// Length of the stored Part 10 file in bytes.
     pub len: u64,
@@ -56,10 +61,33 @@ impl Archive {
         self.rows(INSTANCES, study, series, sop_instance).await?.iter().map(stored_instance).collect()
     }
 
-    /// One instance by its SOP Instance UID.
-    pub async fn instance(&self, sop_instance: &Uid) -> Result<StoredInstance, ArchiveError> {
-        let row = sqlx::query(INSTANCE).bind(sop_instance.as_str()).fetch_optional(&self.inner.database.pool).await?;
-        row.as_ref().map_or_else(|| Err(ArchiveError::NotFound(format!("instance {sop_instance}"))), stored_instance)
+    /// One instance: its current version, or the one of a number.
+    pub async fn instance(
+        &self,
+        study: &Uid,
+        series: &Uid,
+        sop_instance: &Uid,
+        version: Option<u32>,
+    ) -> Result<StoredInstance, ArchiveError> {
+        let row = sqlx::query(INSTANCE)
+            .bind(study.as_str())
+            .bind(series.as_str())
+            .bind(sop_instance.as_str())
+            .bind(version.map_or(-1, i64::from))
+            .fetch_optional(&self.inner.database.pool)
+            .await?;
+        let absent = || match version {
+            Some(version) => ArchiveError::NotFound(format!("version {version} of instance {sop_instance}")),
+            None => ArchiveError::NotFound(format!("instance {sop_instance}")),
+        };
+        stored_instance(&row.ok_or_else(absent)?)
+    }
+
+    /// DICOM JSON of one instance, whichever version it is; BulkDataURIs as in [`Self::metadata`].
+    pub async fn metadata_of(&self, instance: &StoredInstance) -> Result<String, ArchiveError> {
+        let row = sqlx::query(METADATA_OF).bind(instance.id).fetch_optional(&self.inner.database.pool).await?;
+        let row = row.ok_or_else(|| ArchiveError::NotFound(format!("instance {}", instance.sop_instance)))?;
+        Ok(row.try_get(0)?)
     }
 
     /// The whole stored file, streamed.
@@ -165,7 +193,8 @@ fn bit_offset(frames: Option<&FrameLayout>, index: u32) -> u8 {
     }
 }
 
-fn stored_instance(row: &AnyRow) -> Result<StoredInstance, ArchiveError> {
+/// From a row of [`select_instances!`].
+pub(crate) fn stored_instance(row: &AnyRow) -> Result<StoredInstance, ArchiveError> {
     let uid = |index: usize| -> Result<Uid, ArchiveError> {
         let text: String = row.try_get(index)?;
         text.parse().map_err(|e| ArchiveError::Internal(format!("catalog holds UID {text:?}: {e}")))
@@ -182,23 +211,44 @@ fn stored_instance(row: &AnyRow) -> Result<StoredInstance, ArchiveError> {
         data_set_offset: row.try_get::<i64, _>(6)?.unsigned_abs(),
         frames: frames.map_err(|e| ArchiveError::Internal(format!("catalog holds a frame layout: {e}")))?,
         key: row.try_get(8)?,
+        id: row.try_get(9)?,
+        version: version_number(row.try_get(10)?),
     })
 }
 
 const METADATA: &str = "select m.json from study st join series se on se.study_key = st.study_key
         join instance i on i.series_key = se.series_key join instance_metadata m on m.instance_key = i.instance_key
     where st.study_instance_uid = $1 and ($2 = '' or se.series_instance_uid = $2)
-        and ($3 = '' or i.sop_instance_uid = $3)
+        and ($3 = '' or i.sop_instance_uid = $3) and i.is_current = 1
     order by se.series_order, se.series_key, i.instance_order, i.instance_key";
 
-const INSTANCES: &str = "select st.study_instance_uid, se.series_instance_uid, i.sop_instance_uid, i.sop_class_uid,
-        i.available_transfer_syntax_uid, i.byte_len, i.data_set_offset, i.frame_layout, i.object_key
-    from study st join series se on se.study_key = st.study_key join instance i on i.series_key = se.series_key
-    where st.study_instance_uid = $1 and ($2 = '' or se.series_instance_uid = $2)
-        and ($3 = '' or i.sop_instance_uid = $3)
-    order by se.series_order, se.series_key, i.instance_order, i.instance_key";
+const METADATA_OF: &str = "select json from instance_metadata where instance_key = $1";
 
-const INSTANCE: &str = "select st.study_instance_uid, se.series_instance_uid, i.sop_instance_uid, i.sop_class_uid,
-        i.available_transfer_syntax_uid, i.byte_len, i.data_set_offset, i.frame_layout, i.object_key
-    from instance i join series se on se.series_key = i.series_key join study st on st.study_key = se.study_key
-    where i.sop_instance_uid = $1";
+/// The columns of [`stored_instance`] and more, and the end of the statement.
+macro_rules! select_instances {
+    ($more:literal, $end:literal) => {
+        concat!(
+            "select st.study_instance_uid, se.series_instance_uid, i.sop_instance_uid, i.sop_class_uid,
+                i.available_transfer_syntax_uid, i.byte_len, i.data_set_offset, i.frame_layout, i.object_key,
+                i.instance_key, i.version",
+            $more,
+            " from study st join series se on se.study_key = st.study_key
+                join instance i on i.series_key = se.series_key ",
+            $end
+        )
+    };
+}
+pub(crate) use select_instances;
+
+const INSTANCES: &str = select_instances!(
+    "",
+    "where st.study_instance_uid = $1 and ($2 = '' or se.series_instance_uid = $2)
+        and ($3 = '' or i.sop_instance_uid = $3) and i.is_current = 1
+    order by se.series_order, se.series_key, i.instance_order, i.instance_key"
+);
+
+const INSTANCE: &str = select_instances!(
+    "",
+    "where st.study_instance_uid = $1 and se.series_instance_uid = $2 and i.sop_instance_uid = $3
+        and (i.version = $4 or $4 < 0 and i.is_current = 1)"
+);

@@ -132,9 +132,8 @@ impl Archive {
                 continue;
             }
             let Some(uid) = sop_instance_of(&key) else { continue };
-            let row = sqlx::query(OBJECT_OF).bind(uid).fetch_optional(&self.inner.database.pool).await?;
-            let in_use: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
-            if in_use.as_ref() != Some(&key) {
+            let in_use = sqlx::query(IN_USE).bind(uid).bind(&key).fetch_optional(&self.inner.database.pool).await?;
+            if in_use.is_none() {
                 objects.remove(&key).await?;
                 removed += 1;
             }
@@ -171,4 +170,6 @@ const DOOMED: &str = "select object_key from doomed_object limit $1";
 
 const GONE: &str = "delete from doomed_object where object_key = $1";
 
-const OBJECT_OF: &str = "select object_key from instance where sop_instance_uid = $1";
+/// Any version of any instance; the UID is what there is an index for.
+const IN_USE: &str = "select object_key from instance where sop_instance_uid = $1 and object_key = $2
+    union all select object_key from non_patient_object where sop_instance_uid = $1 and object_key = $2";

@@ -69,7 +69,7 @@ async fn every_acknowledged_instance_survives_a_kill() {
         assert!(acknowledged.is_subset(&held), "round {round}: {:?}", acknowledged.difference(&held));
         archive.sweep_objects(Duration::ZERO).await.expect("a sweep");
         for sop_instance in &held {
-            let stored = archive.instance(&uid(sop_instance)).await.expect("an instance");
+            let stored = Slice::new("1.1", "1.1.1", sop_instance).held_in(&archive).await;
             assert_eq!(archive.read_frame(&stored, 0).await.expect("its frame").0.len(), 256);
         }
         let study = archive.find(&Query::new(Level::Study)).await.expect("rows").remove(0);

@@ -6,4 +6,5 @@ mod instances;
 mod matching;
 mod people;
 mod support;
+mod versions;
 mod work;

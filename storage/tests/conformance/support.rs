@@ -8,7 +8,7 @@ use pacs_core::{
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 use std::{collections::BTreeMap, future::Future};
-use storage::{Archive, Expected, Ingested, Origin, Row, StorageConfig};
+use storage::{Archive, Expected, Ingested, Origin, Row, StorageConfig, StoredInstance};
 
 pub const CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
 
@@ -83,6 +83,11 @@ impl Slice {
         let origin = Origin::Room("test");
         archive.ingest(origin, &self.part10(), &Expected::default()).await.expect("an instance that is stored")
     }
+
+    /// The current version of what is held under its UIDs.
+    pub async fn held_in(&self, archive: &Archive) -> StoredInstance {
+        archive.instance(&self.study, &self.series, &self.sop_instance, None).await.expect("an instance")
+    }
 }
 
 fn write_element(file: &mut Vec<u8>, tag: Tag, vr: VR, value: &[u8], pad: u8) {
@@ -134,14 +139,23 @@ pub async fn postgres_and_folder() -> Option<Home> {
 
 /// Runs a story over each combination of database and object store.
 pub async fn everywhere<F: Future<Output = ()>>(story: impl Fn(Archive) -> F) {
+    everywhere_with(|_| {}, story).await;
+}
+
+/// As [`everywhere`], with other settings.
+pub async fn everywhere_with<F: Future<Output = ()>>(
+    configure: impl Fn(&mut StorageConfig),
+    story: impl Fn(Archive) -> F,
+) {
     let mut homes = vec![sqlite_and_folder()];
     let mut in_memory = sqlite_and_folder();
     in_memory.config.store_url = Some("memory:///yinghai".into());
     in_memory.name = "SQLite, memory";
     homes.push(in_memory);
     homes.extend(postgres_and_folder().await);
-    for home in homes {
+    for mut home in homes {
         println!("over {}", home.name);
+        configure(&mut home.config);
         let archive = home.open().await;
         story(archive.clone()).await;
         archive.close().await;

@@ -1,0 +1,226 @@
+//! Versions: what is held under one SOP Instance UID within a series, and which of it is current.
+//!
+//! Whatever lists, counts or searches sees current rows only; every other version stays readable by its number.
+
+use crate::{
+    archive::Archive,
+    clock::now,
+    config::SameUidOtherContent,
+    database::Change,
+    error::ArchiveError,
+    index::NewInstance,
+    ingest::Outcome,
+    read::{StoredInstance, select_instances, stored_instance},
+};
+use pacs_core::Uid;
+use sqlx::{Row, any::AnyRow};
+
+/// One version of an instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Version {
+    /// What to read it by; its number is `instance.version`.
+    pub instance: StoredInstance,
+    /// Whether queries, metadata and retrieval without a version speak of this one.
+    pub is_current: bool,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub stored_at: i64,
+    /// AE title, user name or room that brought it; empty for what was stored before this was noted.
+    pub received_from: String,
+    /// SHA-256 of data set and transfer syntax UID, in hexadecimal.
+    pub digest: String,
+}
+
+impl Archive {
+    /// Everything that is held under a SOP Instance UID in a series, oldest first; `NotFound` if nothing is.
+    pub async fn versions(&self, study: &Uid, series: &Uid, sop_instance: &Uid) -> Result<Vec<Version>, ArchiveError> {
+        let rows = sqlx::query(VERSIONS)
+            .bind(study.as_str())
+            .bind(series.as_str())
+            .bind(sop_instance.as_str())
+            .fetch_all(&self.inner.database.pool)
+            .await?;
+        if rows.is_empty() {
+            return Err(ArchiveError::NotFound(format!("instance {sop_instance}")));
+        }
+        rows.iter().map(version).collect()
+    }
+}
+
+fn version(row: &AnyRow) -> Result<Version, ArchiveError> {
+    Ok(Version {
+        instance: stored_instance(row)?,
+        is_current: row.try_get::<i64, _>("is_current")? == 1,
+        stored_at: row.try_get("stored_at")?,
+        received_from: row.try_get("received_from")?,
+        digest: row.try_get("data_set_digest")?,
+    })
+}
+
+/// A version that is held already.
+#[derive(Debug)]
+pub(crate) struct Held {
+    version: i64,
+    digest: String,
+    object_key: String,
+}
+
+/// What to do with an arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Write it under this number.
+    Write(i64),
+    /// Nothing is to be written.
+    Leave(Outcome),
+}
+
+/// Decides in the transaction that will write: the head row is locked, so what is held stays so.
+pub(crate) fn judge(held: &[Held], object_key: &str, digest: &str, policy: SameUidOtherContent) -> Verdict {
+    // Our own row: an earlier commit went through though its answer was lost.
+    if let Some(own) = held.iter().find(|held| held.object_key == object_key) {
+        return Verdict::Leave(outcome(own.version));
+    }
+    if let Some(same) = held.iter().find(|held| held.digest == digest) {
+        return Verdict::Leave(Outcome::Identical(version_number(same.version)));
+    }
+    match held.iter().map(|held| held.version).max() {
+        None => Verdict::Write(1),
+        Some(_) if policy == SameUidOtherContent::Reject => Verdict::Leave(Outcome::Rejected),
+        Some(last) => Verdict::Write(last + 1),
+    }
+}
+
+/// What the sender of a version that was written is told.
+pub(crate) fn outcome(version: i64) -> Outcome {
+    if version > 1 { Outcome::Version(version_number(version)) } else { Outcome::Stored }
+}
+
+/// From the catalog, which counts from 1.
+pub(crate) fn version_number(version: i64) -> u32 {
+    u32::try_from(version).unwrap_or(u32::MAX)
+}
+
+/// Whether a version is what is seen from now on.
+pub(crate) fn becomes_current(version: i64, policy: SameUidOtherContent) -> bool {
+    version == 1 || policy == SameUidOtherContent::KeepLatest
+}
+
+/// The rows of [`HELD`] or of a statement with the same columns.
+pub(crate) fn held(rows: &[AnyRow]) -> Result<Vec<Held>, sqlx::Error> {
+    let held = |row: &AnyRow| {
+        Ok(Held {
+            version: row.try_get("version")?,
+            digest: row.try_get("data_set_digest")?,
+            object_key: row.try_get("object_key")?,
+        })
+    };
+    rows.iter().map(held).collect()
+}
+
+/// The series that holds the UID of an arrival, and what it holds under it.
+pub(crate) async fn held_in_series(
+    change: &mut Change<'_>,
+    new: &NewInstance,
+) -> Result<(Option<i64>, Vec<Held>), sqlx::Error> {
+    let rows = sqlx::query(HELD)
+        .bind(new.facts.study.as_str())
+        .bind(new.facts.series.as_str())
+        .bind(new.facts.sop_instance.as_str())
+        .fetch_all(&mut *change.transaction)
+        .await?;
+    let series = rows.first().map(|row| row.try_get("series_key")).transpose()?;
+    Ok((series, held(&rows)?))
+}
+
+/// Makes room for a further version in its series: counts stay, sizes grow. If it is to be the current one, the version
+/// before it steps back, and the series is announced anew when it falls quiet, so that its readers look again.
+pub(crate) async fn make_room(
+    change: &mut Change<'_>,
+    new: &NewInstance,
+    series: i64,
+    is_current: bool,
+) -> Result<(), sqlx::Error> {
+    for statement in [GROW_SERIES, GROW_STUDY] {
+        sqlx::query(statement).bind(series).bind(new.byte_len).execute(&mut *change.transaction).await?;
+    }
+    if is_current {
+        let step_back = sqlx::query(STEP_BACK).bind(series).bind(new.facts.sop_instance.as_str());
+        step_back.execute(&mut *change.transaction).await?;
+        sqlx::query(ANNOUNCE_ANEW).bind(series).bind(now()).execute(&mut *change.transaction).await?;
+    }
+    Ok(())
+}
+
+const VERSIONS: &str = select_instances!(
+    ", i.is_current, i.stored_at, i.received_from, i.data_set_digest",
+    "where st.study_instance_uid = $1 and se.series_instance_uid = $2 and i.sop_instance_uid = $3 order by i.version"
+);
+
+const HELD: &str = "select i.series_key, i.version, i.data_set_digest, i.object_key
+    from study st join series se on se.study_key = st.study_key join instance i on i.series_key = se.series_key
+    where st.study_instance_uid = $1 and se.series_instance_uid = $2 and i.sop_instance_uid = $3";
+
+const GROW_SERIES: &str = "update series set byte_len = byte_len + $2 where series_key = $1";
+
+const GROW_STUDY: &str = "update study set byte_len = byte_len + $2
+    where study_key = (select study_key from series where series_key = $1)";
+
+const STEP_BACK: &str = "update instance set is_current = 0 where series_key = $1 and sop_instance_uid = $2";
+
+const ANNOUNCE_ANEW: &str = "update series set changed_at = $2, announced = 0 where series_key = $1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    const POLICIES: [SameUidOtherContent; 3] =
+        [SameUidOtherContent::KeepBoth, SameUidOtherContent::KeepLatest, SameUidOtherContent::Reject];
+
+    /// Plays arrivals of contents one after the other.
+    fn play(contents: &[u8], policy: SameUidOtherContent) -> (Vec<Held>, Vec<Outcome>) {
+        let mut held = Vec::new();
+        let outcomes = contents.iter().enumerate().map(|(at, content)| {
+            let (key, digest) = (format!("key {at}"), format!("digest {content}"));
+            match judge(&held, &key, &digest, policy) {
+                Verdict::Leave(outcome) => outcome,
+                Verdict::Write(version) => {
+                    held.push(Held { version, digest, object_key: key });
+                    outcome(version)
+                }
+            }
+        });
+        let outcomes = outcomes.collect();
+        (held, outcomes)
+    }
+
+    proptest! {
+        #[test]
+        fn each_content_is_held_once_and_versions_count_from_one(contents in prop::collection::vec(0u8..5, 0..12)) {
+            for policy in POLICIES {
+                let (held, outcomes) = play(&contents, policy);
+                let different = contents.iter().collect::<BTreeSet<_>>().len();
+                let kept = if policy == SameUidOtherContent::Reject { different.min(1) } else { different };
+                prop_assert_eq!(held.len(), kept);
+                prop_assert!(held.iter().zip(1..).all(|(held, number)| held.version == number));
+                let rejected = outcomes.contains(&Outcome::Rejected);
+                prop_assert_eq!(rejected, kept < different);
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_was_lost_is_given_again() {
+        let (held, _) = play(&[1, 2], SameUidOtherContent::KeepBoth);
+        for (key, expected) in [("key 0", Outcome::Stored), ("key 1", Outcome::Version(2))] {
+            assert_eq!(judge(&held, key, "", SameUidOtherContent::Reject), Verdict::Leave(expected));
+        }
+    }
+
+    #[test]
+    fn the_first_is_current_and_a_later_one_by_policy() {
+        let current = |version| POLICIES.map(|policy| becomes_current(version, policy));
+        assert_eq!(current(1), [true; 3]);
+        assert_eq!(current(2), [false, true, false]);
+    }
+}
