@@ -64,6 +64,16 @@ fn import_tells_what_it_took_and_what_not() {
     assert_eq!(third.status.code(), Some(1), "{}", text_of(&third));
     assert!(text_of(&third).contains("rejected   1"), "{}", text_of(&third));
 
+    let versions = inbox.join("versions.dcm");
+    let slice = fs::read_dir(&inbox).expect("listed").filter_map(Result::ok).map(|e| e.path());
+    fs::copy(slice.filter(|p| p.extension().is_some_and(|e| e == "dcm")).min().expect("a slice"), &versions)
+        .expect("copied");
+    if let Some(dcmodify) = scenarios::program("dcmodify") {
+        run(Command::new(dcmodify).args(["-nb", "-i", "PatientComments=another content"]).arg(&versions));
+        let text = run(&mut in_folder(folder.path(), &["import", "inbox/versions.dcm"]));
+        assert!(text.contains("of the stored, 1 are a further version"), "{text}");
+    }
+
     let export = run(&mut in_folder(folder.path(), &["export", "out", "--all"]));
     assert!(export.contains(&format!("{count} instances")), "{export}");
 }

@@ -2,6 +2,7 @@
 
 use scenarios::{Server, output, peer, program, python, run, shared, text_of};
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpStream,
     process::Command,
@@ -48,6 +49,46 @@ fn pynetdicom_finds_its_way() {
     let server = Server::start(&["--set", "ai.enabled=false"]);
     let text = run(Command::new(python).arg(peer("dimse.py")).arg(server.dicom.to_string()).arg(series));
     assert!(text.contains("all is well"), "{text}");
+}
+
+/// The data set of a Part 10 file: what follows the File Meta Information (PS3.10 §7.1).
+fn data_set(file: &[u8]) -> &[u8] {
+    let length = u32::from_le_bytes(file[140..144].try_into().expect("four bytes"));
+    &file[144 + length as usize..]
+}
+
+#[test]
+fn two_contents_under_one_uid_and_one_uid_in_two_series_are_all_kept() {
+    let (Some(dcmconv), Some(dcmodify)) = (program("dcmconv"), program("dcmodify")) else { return };
+    let slice = "data/conformance/transfer-syntax/same-ct-in-15-syntaxes/CTImage_1.2.840.10008.1.2.1.dcm";
+    let Some(slice) = shared(slice) else { return };
+    let server = Server::start(&["--set", "ai.enabled=false"]);
+    let files = ["first.dcm", "second.dcm", "elsewhere.dcm"].map(|name| server.folder().join(name));
+    run(Command::new(dcmconv).arg("+te").arg(slice).arg(&files[0]));
+    for (file, change) in [(&files[1], "PatientComments=another content"), (&files[2], "SeriesInstanceUID=1.2.3")] {
+        fs::copy(&files[0], file).expect("copied");
+        run(Command::new(&dcmodify).args(["-nb", "-i", change]).arg(file));
+    }
+    let Some(mut storescu) = server.storescu() else { return };
+    run(storescu.arg("-xe").args(&files));
+
+    let instances = server.get("/dicom-web/instances");
+    let urls = instances.as_array().expect("a list").iter().map(|i| i["00081190"]["Value"][0].as_str().expect("a URL"));
+    let paths: Vec<_> = urls.map(|url| &url[url.find("/studies").expect("a path")..]).collect();
+    let (elsewhere, here): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.contains("/series/1.2.3/"));
+    assert_eq!((elsewhere.len(), here.len()), (1, 1), "{instances:#}");
+    let versions = server.get(&format!("/api{}/versions", here[0]));
+    assert_eq!(versions.as_array().map(Vec::len), Some(2), "{versions:#}");
+    assert_eq!(versions[1]["received_from"], "SCANNER");
+    for (path, file) in [
+        (here[0].to_owned(), &files[0]),
+        (format!("{}?version=2", here[0]), &files[1]),
+        (elsewhere[0].to_owned(), &files[2]),
+    ] {
+        let sent = fs::read(file).expect("read");
+        let back = server.request(&format!("/dicom-web{path}"), "application/dicom").bytes().expect("a body");
+        assert!(data_set(&back) == data_set(&sent), "{path} is not {}", file.display());
+    }
 }
 
 /// Sends bytes, reads what comes back until the peer closes or a second passes.

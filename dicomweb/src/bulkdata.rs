@@ -6,7 +6,7 @@
 use crate::{
     auth::Caller,
     error::WebError,
-    frames,
+    frames::{self, Place},
     resource::Resource,
     respond::{self, Piece, accepted, cache_headers, entity_tag, is_held, not_modified, ranged},
     scan::{self, Scanned},
@@ -48,9 +48,10 @@ pub async fn retrieve(
     let is_pixel_data = steps == [Step::Tag(tags::PIXEL_DATA)];
     if is_pixel_data && matches!(instance.frames, Some(FrameLayout::Encapsulated { .. })) {
         let all = (0..frames::count(&instance)).collect();
-        return frames::answer(&web, instance, all, &accepted, &uri, &headers).await;
+        let place = Place::of(&web, &resource, &instance, &uri, &headers)?;
+        return frames::answer(&web, instance, all, &accepted, place, &headers).await;
     }
-    let tag = entity_tag((&instance.sop_instance, instance.len, path));
+    let tag = entity_tag((instance.id, path));
     if is_held(&headers, &tag) {
         return Ok(not_modified(&tag));
     }
@@ -58,7 +59,8 @@ pub async fn retrieve(
     let is_multipart = choice.ok_or_else(|| WebError::not_acceptable(OCTET_STREAM))?.multipart;
     let piece = locate(&web, &instance, &steps).await?;
     let response = if is_multipart {
-        let location = format!("{}/{}/bulkdata/{path}", web.base(&uri, &headers)?, crate::resource::path(&instance));
+        let (base, version) = (web.base(&uri, &headers)?, resource.version_query());
+        let location = format!("{base}/{}/bulkdata/{path}{version}", crate::resource::path(&instance));
         respond::multipart(&web, OCTET_STREAM, vec![(OCTET_STREAM.to_owned(), location, piece)])
     } else {
         ranged(&web, &headers, OCTET_STREAM, piece)?

@@ -37,10 +37,6 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         self.lock().remove(key);
     }
 
-    pub fn clear(&self) {
-        self.lock().clear();
-    }
-
     // Nothing runs under the lock that can panic half way, so a poisoned map is sound.
     fn lock(&self) -> MutexGuard<'_, LruCache<K, (Instant, V)>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)

@@ -12,15 +12,13 @@ use storage::StoredInstance;
 
 /// Parsed metadata of an instance, from memory for neighbouring frames.
 pub async fn metadata(web: &Web, instance: &StoredInstance) -> Result<Arc<Value>, WebError> {
-    if let Some(metadata) = web.metadata.get(&instance.sop_instance) {
+    if let Some(metadata) = web.metadata.get(&instance.id) {
         return Ok(metadata);
     }
-    let (study, series, uid) = (&instance.study, &instance.series, &instance.sop_instance);
-    let text = web.archive.metadata(study, Some(series), Some(uid)).await?.into_iter().next();
-    let text = text.ok_or_else(|| WebError::not_found(format!("instance {uid} is not in the archive")))?;
+    let text = web.archive.metadata_of(instance).await?;
     let unreadable = |_| WebError::Refused(Failure::Internal, "stored metadata is not JSON".into());
     let metadata: Arc<Value> = Arc::new(serde_json::from_str(&text).map_err(unreadable)?);
-    web.metadata.put(uid.clone(), Arc::clone(&metadata));
+    web.metadata.put(instance.id, Arc::clone(&metadata));
     Ok(metadata)
 }
 

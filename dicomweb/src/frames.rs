@@ -57,7 +57,32 @@ pub async fn retrieve(
     let instance = resource.instance(&web).await?;
     let frames = list(resource.segment("frames"), count(&instance))?;
     web.audit(&caller, AuditAction::Read, Some(&instance.study), "frames".into()).await;
-    answer(&web, instance, frames, &accepted(&headers, &pairs), &uri, &headers).await
+    let place = Place::of(&web, &resource, &instance, &uri, &headers)?;
+    answer(&web, instance, frames, &accepted(&headers, &pairs), place, &headers).await
+}
+
+/// Where the frames of an instance are found, as the client sees it.
+pub struct Place {
+    frames: String,
+    version: String,
+}
+
+impl Place {
+    pub fn of(
+        web: &Web,
+        resource: &Resource,
+        instance: &StoredInstance,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Self, WebError> {
+        let frames = format!("{}/{}/frames", web.base(uri, headers)?, path(instance));
+        Ok(Self { frames, version: resource.version_query() })
+    }
+
+    /// The address of a frame (from 0).
+    fn frame(&self, index: u32) -> String {
+        format!("{}/{}{}", self.frames, u64::from(index) + 1, self.version)
+    }
 }
 
 /// Frames (from 0) in the first acceptable form.
@@ -66,7 +91,7 @@ pub async fn answer(
     instance: Arc<StoredInstance>,
     frames: Vec<u32>,
     accepted: &[Acceptable],
-    uri: &Uri,
+    place: Place,
     headers: &HeaderMap,
 ) -> Result<Response, WebError> {
     let choice = choose(accepted, &instance.transfer_syntax, frames.len() == 1)
@@ -74,7 +99,7 @@ pub async fn answer(
     let content_type = format!("{}; transfer-syntax={}", choice.media, choice.transfer_syntax);
     match frames.as_slice() {
         [index] if !choice.multipart => {
-            let tag = entity_tag((&instance.sop_instance, instance.len, index, choice.form));
+            let tag = entity_tag((instance.id, index, choice.form));
             if is_held(headers, &tag) {
                 return Ok(not_modified(&tag));
             }
@@ -82,10 +107,7 @@ pub async fn answer(
             let response = ranged(web, headers, &content_type, Piece::Bytes(bytes))?;
             Ok((cache_headers(&tag), response).into_response())
         }
-        _ => {
-            let base = web.base(uri, headers)?;
-            parts(web.clone(), instance, frames, &choice, content_type, base).await
-        }
+        _ => parts(web.clone(), instance, frames, &choice, content_type, place).await,
     }
 }
 
@@ -97,11 +119,10 @@ async fn parts(
     frames: Vec<u32>,
     choice: &Choice,
     content_type: String,
-    base: String,
+    place: Place,
 ) -> Result<Response, WebError> {
     let writer = Writer::new(rand::random());
     let (root, close) = (writer.content_type(choice.media), writer.close());
-    let location = format!("{base}/{}/frames", path(&instance));
     let form = choice.form;
     let made = stream::iter(frames).map(move |index| {
         let (web, instance) = (web.clone(), Arc::clone(&instance));
@@ -110,8 +131,7 @@ async fn parts(
     let mut made = made.buffered(AHEAD);
     let first = made.next().await.transpose()?;
     let chunks = stream::iter(first.map(Ok)).chain(made).map_ok(move |(index, bytes)| {
-        let location = format!("{location}/{}", u64::from(index) + 1);
-        let head = writer.head(&content_type, Some(&location), Some(bytes.len() as u64));
+        let head = writer.head(&content_type, Some(&place.frame(index)), Some(bytes.len() as u64));
         stream::iter([Ok::<_, WebError>(head), Ok(bytes)])
     });
     let body = Body::from_stream(chunks.try_flatten().chain(stream::once(async { Ok(close) })));

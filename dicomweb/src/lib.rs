@@ -7,6 +7,7 @@
 //! | `qido` | search (PS3.18 §10.6) |
 //! | `wado`, `metadata`, `frames`, `bulkdata`, `rendered` | retrieve (§10.4) |
 //! | `stow` | store (§10.5) |
+//! | `versions` | several contents under one SOP Instance UID |
 //! | `events`, `status` | server-sent events, health, jobs |
 //! | `viewer` | the built-in files |
 //! | `media_type`, `multipart` | Accept and multipart/related, pure |
@@ -38,6 +39,7 @@ mod scan;
 mod session;
 mod status;
 mod stow;
+mod versions;
 mod viewer;
 mod wado;
 mod web;
@@ -65,6 +67,7 @@ use tower_http::{
 use web::Web;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
 /// Of a request body outside STOW-RS, which streams and counts its own, in bytes.
 const MAX_BODY: usize = 64 << 10;
 
@@ -83,6 +86,7 @@ pub fn router(archive: Archive, config: WebConfig) -> Router {
         Right::Search,
         Router::new().route("/events", get(events::subscribe)).route("/status", get(status::status)),
     )
+    .merge(behind(Right::Read, Router::new().route(&format!("{INSTANCE}/versions"), get(versions::list))))
     .merge(behind(Right::Administer, Router::new().route("/jobs", get(status::jobs))))
     .route("/session", get(session::current).post(session::sign_in).delete(session::sign_out));
     Router::new()
@@ -116,7 +120,6 @@ fn search() -> Router<Web> {
 }
 
 fn read() -> Router<Web> {
-    const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
     let whole = ["/studies/{study}", "/studies/{study}/series/{series}", INSTANCE];
     let routes = whole.into_iter().fold(Router::new(), |routes, path| {
         routes
@@ -140,7 +143,7 @@ fn remove() -> Router<Web> {
     Router::new()
         .route("/studies/{study}", delete(wado::delete))
         .route("/studies/{study}/series/{series}", delete(wado::delete))
-        .route("/studies/{study}/series/{series}/instances/{instance}", delete(wado::delete))
+        .route(INSTANCE, delete(wado::delete))
 }
 
 /// Path without query: its values may name patients.

@@ -26,7 +26,10 @@ pub async fn retrieve(
     let content_type = json_type(&accepted(&headers, &pairs))?;
     let study = resource.study()?;
     let base = web.base(&uri, &headers)?;
-    let items = web.archive.metadata(study, resource.series.as_ref(), resource.sop_instance.as_ref()).await?;
+    let items = match resource.version {
+        Some(_) => vec![web.archive.metadata_of(resource.instance(&web).await?.as_ref()).await?],
+        None => web.archive.metadata(study, resource.series.as_ref(), resource.sop_instance.as_ref()).await?,
+    };
     if items.is_empty() {
         resource.instances(&web).await?;
     }
@@ -35,14 +38,14 @@ pub async fn retrieve(
     if is_held(&headers, &tag) {
         return Ok(not_modified(&tag));
     }
-    let body = array(&items, &base);
+    let body = array(&items, &base, &resource.version_query());
     Ok(([(header::CONTENT_TYPE, content_type)], cache_headers(&tag), body).into_response())
 }
 
-/// One JSON array of the items, with their relative BulkDataURIs put under `base`.
+/// One JSON array of the items, with their relative BulkDataURIs put under `base` and followed by `end`.
 ///
 /// The items are texts and stay so: a series of 500 slices would be some 100,000 values to parse.
-fn array(items: &[String], base: &str) -> Vec<u8> {
+fn array(items: &[String], base: &str, end: &str) -> Vec<u8> {
     // In a JSON text the quotes of this key cannot be part of a value: there they are escaped.
     const RELATIVE: &[u8] = b"\"BulkDataURI\":\"studies/";
     let absolute = format!("\"BulkDataURI\":\"{base}/studies/");
@@ -58,6 +61,12 @@ fn array(items: &[String], base: &str) -> Vec<u8> {
             body.extend_from_slice(before);
             body.extend_from_slice(absolute.as_bytes());
             rest = after.get(RELATIVE.len()..).unwrap_or_default();
+            // A UID, tags and numbers have no quotes: the next one ends the value.
+            let value = memchr::memchr(b'"', rest).unwrap_or(rest.len());
+            let (value, after) = rest.split_at_checked(value).unwrap_or((rest, &[]));
+            body.extend_from_slice(value);
+            body.extend_from_slice(end.as_bytes());
+            rest = after;
         }
         body.extend_from_slice(rest);
     }
@@ -77,14 +86,15 @@ mod tests {
             "00104000": {"vr": "LT", "Value": ["\"BulkDataURI\":\"studies/"]},
         });
         let body: Value =
-            serde_json::from_slice(&array(&[item.to_string(), "{}".into()], "http://h/dicom-web")).unwrap();
-        assert_eq!(body[0]["7FE00010"]["BulkDataURI"], "http://h/dicom-web/studies/1/bulkdata/7FE00010");
+            serde_json::from_slice(&array(&[item.to_string(), "{}".into()], "http://h/dicom-web", "?version=2"))
+                .unwrap();
+        assert_eq!(body[0]["7FE00010"]["BulkDataURI"], "http://h/dicom-web/studies/1/bulkdata/7FE00010?version=2");
         assert_eq!(body[0]["00104000"], item["00104000"]);
         assert_eq!(body[1], json!({}));
     }
 
     #[test]
     fn no_items_are_an_empty_array() {
-        assert_eq!(array(&[], ""), b"[]");
+        assert_eq!(array(&[], "", ""), b"[]");
     }
 }

@@ -38,7 +38,7 @@ pub async fn rendered(
     let parameters = Parameters::read(&pairs, &accepted(&headers, &pairs))?;
     let (instance, index) = target(&web, &resource).await?;
     web.audit(&caller, AuditAction::Read, Some(&instance.study), "rendered".into()).await;
-    let tag = entity_tag((&instance.sop_instance, instance.len, index, &parameters));
+    let tag = entity_tag((instance.id, index, &parameters));
     if is_held(&headers, &tag) {
         return Ok(not_modified(&tag));
     }
@@ -58,7 +58,7 @@ pub async fn thumbnail(
     let parameters = Parameters::thumbnail(&pairs, &accepted(&headers, &pairs))?;
     let (instance, index) = target(&web, &resource).await?;
     web.audit(&caller, AuditAction::Read, Some(&instance.study), "thumbnail".into()).await;
-    let tag = entity_tag((&instance.sop_instance, instance.len, index, &parameters));
+    let tag = entity_tag((instance.id, index, &parameters));
     if is_held(&headers, &tag) {
         return Ok(not_modified(&tag));
     }

@@ -9,12 +9,14 @@ use pacs_core::Uid;
 use std::{collections::HashMap, sync::Arc};
 use storage::StoredInstance;
 
-/// UIDs of the path, and the other pieces of it as text.
+/// UIDs of the path, the version that the query names, and the other pieces of the path as text.
 #[derive(Debug, Default)]
 pub struct Resource {
     study: Option<Uid>,
     pub series: Option<Uid>,
     pub sop_instance: Option<Uid>,
+    /// Of several contents held under the SOP Instance UID; unset: the current one.
+    pub version: Option<u32>,
     others: HashMap<String, String>,
 }
 
@@ -34,8 +36,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Resource {
                 _ => _ = resource.others.insert(name.to_owned(), value.to_owned()),
             }
         }
-        Ok(resource)
+        resource.version = version(parts.uri.query().unwrap_or_default())?;
+        match (resource.version, &resource.sop_instance) {
+            (Some(_), None) => Err(WebError::bad_request("only an instance has versions")),
+            _ => Ok(resource),
+        }
     }
+}
+
+/// `version=N` of a query, an extension: versions are counted from 1.
+fn version(query: &str) -> Result<Option<u32>, WebError> {
+    let Some(text) = query.split('&').find_map(|pair| pair.strip_prefix("version=")) else { return Ok(None) };
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.map(Some).ok_or_else(|| WebError::bad_request("version is a number from 1"))
 }
 
 impl Resource {
@@ -56,23 +69,38 @@ impl Resource {
     /// Its instances, at least one.
     pub async fn instances(&self, web: &Web) -> Result<Vec<StoredInstance>, WebError> {
         let study = self.study()?;
+        if self.version.is_some() {
+            return Ok(vec![self.instance(web).await?.as_ref().clone()]);
+        }
         let found = web.archive.instances(study, self.series.as_ref(), self.sop_instance.as_ref()).await?;
         if found.is_empty() { Err(self.absent()) } else { Ok(found) }
     }
 
-    /// The one instance of the path, from memory if it was asked for a moment ago.
+    /// The one instance of the path, from memory if it was asked for a moment ago and nothing has happened since.
     pub async fn instance(&self, web: &Web) -> Result<Arc<StoredInstance>, WebError> {
-        let uid = self.sop_instance.as_ref().ok_or_else(|| self.absent())?;
-        let found = match web.instances.get(uid) {
-            Some(instance) => instance,
-            None => {
-                let instance = Arc::new(web.archive.instance(uid).await?);
-                web.instances.put(uid.clone(), Arc::clone(&instance));
-                instance
-            }
-        };
-        let here = self.study.as_ref() == Some(&found.study) && self.series.as_ref() == Some(&found.series);
-        if here { Ok(found) } else { Err(self.absent()) }
+        let (study, series, sop_instance) = self.identity()?;
+        let key = (study.clone(), series.clone(), sop_instance.clone(), self.version);
+        // Taken before the look-up: what happens meanwhile makes the entry old.
+        let newest = *web.archive.newest_event().borrow();
+        if let Some((_, instance)) = web.instances.get(&key).filter(|(position, _)| *position == newest) {
+            return Ok(instance);
+        }
+        let instance = Arc::new(web.archive.instance(study, series, sop_instance, self.version).await?);
+        web.instances.put(key, (newest, Arc::clone(&instance)));
+        Ok(instance)
+    }
+
+    /// Study, series and SOP Instance UID of a route that names all three.
+    pub fn identity(&self) -> Result<(&Uid, &Uid, &Uid), WebError> {
+        match (&self.study, &self.series, &self.sop_instance) {
+            (Some(study), Some(series), Some(sop_instance)) => Ok((study, series, sop_instance)),
+            _ => Err(self.absent()),
+        }
+    }
+
+    /// What follows the address of something in this instance, so that it is of the same version.
+    pub fn version_query(&self) -> String {
+        self.version.map(|number| format!("?version={number}")).unwrap_or_default()
     }
 
     fn absent(&self) -> WebError {
@@ -89,4 +117,21 @@ impl Resource {
 /// Path of an instance under the base.
 pub fn path(instance: &StoredInstance) -> String {
     format!("studies/{}/series/{}/instances/{}", instance.study, instance.series, instance.sop_instance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_from_one() {
+        for (query, expected) in
+            [("", None), ("accept=*/*", None), ("version=1", Some(1)), ("a=b&version=12", Some(12))]
+        {
+            assert_eq!(version(query).unwrap(), expected, "{query}");
+        }
+        for query in ["version=", "version=0", "version=-1", "version=x", "version=99999999999"] {
+            assert_eq!(version(query).unwrap_err().failure().http(), 400, "{query}");
+        }
+    }
 }

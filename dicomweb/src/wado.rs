@@ -46,7 +46,9 @@ pub async fn retrieve(
         return single(&web, piece, &headers).await;
     }
     let base = web.base(&uri, &headers)?;
-    let located = parts.map(|part| (part.content_type, format!("{base}/{}", path(&part.instance)), part.piece));
+    let version = resource.version_query();
+    let located =
+        parts.map(|part| (part.content_type, format!("{base}/{}{version}", path(&part.instance)), part.piece));
     Ok(respond::multipart(&web, DICOM, located.collect()))
 }
 
@@ -67,7 +69,7 @@ fn part(instance: Arc<StoredInstance>, choice: &Choice) -> Part {
 }
 
 async fn single(web: &Web, part: Part, headers: &HeaderMap) -> Result<Response, WebError> {
-    let tag = entity_tag((&part.instance.sop_instance, part.instance.len, &part.content_type));
+    let tag = entity_tag((part.instance.id, &part.content_type));
     if is_held(headers, &tag) {
         return Ok(not_modified(&tag));
     }
@@ -118,7 +120,6 @@ fn not_acceptable(instances: &[StoredInstance]) -> WebError {
 pub async fn delete(State(web): State<Web>, caller: Caller, resource: Resource) -> Result<StatusCode, WebError> {
     let study = resource.study()?;
     let removed = web.archive.delete(study, resource.series.as_ref(), resource.sop_instance.as_ref()).await?;
-    web.forget_instances();
     if removed == 0 {
         return Err(WebError::not_found("nothing to delete"));
     }

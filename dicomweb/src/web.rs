@@ -25,15 +25,19 @@ pub struct Shared {
     pub principals: Cache<String, Principal>,
     /// Password checks under way: each costs memory and time on purpose.
     pub password_checks: Semaphore,
-    pub instances: Cache<Uid, Arc<StoredInstance>>,
-    /// Parsed metadata of instances whose frames are being decoded.
-    pub metadata: Cache<Uid, Arc<Value>>,
+    /// Each with the newest event when it was looked up: any later one may have changed which version is current.
+    pub instances: Cache<Identity, (i64, Arc<StoredInstance>)>,
+    /// Parsed metadata of instances whose frames are being decoded, by their id.
+    pub metadata: Cache<i64, Arc<Value>>,
     /// By entity tag.
     pub thumbnails: Cache<String, Bytes>,
     pub decoders: Arc<Semaphore>,
     pub subscribers: Arc<Semaphore>,
     audited: Cache<(String, String, Option<Uid>), ()>,
 }
+
+/// What a path and its version parameter name: study, series, instance, version.
+pub type Identity = (Uid, Uid, Uid, Option<u32>);
 
 /// A revoked session, token or password works for at most this long.
 const PRINCIPAL_KEPT: Duration = Duration::from_secs(5);
@@ -102,13 +106,6 @@ impl Web {
         if let Err(error) = self.archive.audit(&record).await {
             tracing::error!(error = chain(&error), "audit row not written");
         }
-    }
-
-    /// Forgets what was cached of instances, after some were deleted.
-    pub fn forget_instances(&self) {
-        self.instances.clear();
-        self.metadata.clear();
-        self.thumbnails.clear();
     }
 }
 

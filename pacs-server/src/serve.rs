@@ -13,6 +13,12 @@ use tokio_util::sync::CancellationToken;
 /// How often quiet series are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// How often the store is looked through for what a crash left behind; also at the start.
+const SWEEP_OBJECTS: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Objects younger than this are left alone: their rows may be about to come.
+const ORPHAN_AGE: Duration = Duration::from_secs(60 * 60);
+
 /// How long requests under way may take to finish when the program stops.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -76,6 +82,7 @@ fn start_rooms(
     shutdown: &CancellationToken,
 ) {
     rooms.spawn(sweep(archive.clone(), shutdown.clone()));
+    rooms.spawn(sweep_objects(archive.clone(), shutdown.clone()));
     if let Some(listener) = listeners.dicom {
         let node = dicom_node::serve(listener, archive.clone(), config.dicom.clone(), shutdown.clone());
         start(rooms, "DICOM node", node);
@@ -130,6 +137,28 @@ async fn sweep(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<
         }
         if let Err(error) = archive.announce_quiet_series().await {
             tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "looking for quiet series failed");
+        }
+    }
+}
+
+/// Removes objects without rows, in the background: nothing waits for it.
+async fn sweep_objects(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut clock = tokio::time::interval(SWEEP_OBJECTS);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = clock.tick() => {}
+        }
+        let swept = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            swept = archive.sweep_objects(ORPHAN_AGE) => swept,
+        };
+        match swept {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "objects without an instance removed"),
+            Err(error) => {
+                tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "looking for objects without an instance failed")
+            }
         }
     }
 }

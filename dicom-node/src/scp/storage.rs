@@ -95,12 +95,13 @@ async fn open(
 }
 
 /// Success means to a sender that it may delete its copy. So the same bytes again are a success, as an impatient modality
-/// resends them; but other bytes under a UID that we hold are a failure, Duplicate SOP Instance (PS3.7 §C.5.2), and no
-/// warning: warnings count as stored (PS3.4 §B.2.3), and the second image would be lost.
+/// resends them, and other bytes under a UID that we hold are one where they are kept as a further version. Where the
+/// configuration has them refused they are a failure, Duplicate SOP Instance (PS3.7 §C.5.2), and no warning: warnings count
+/// as stored (PS3.4 §B.2.3), and the second image would be lost.
 fn judge(ingested: Ingested) -> Result<Ingested, Refusal> {
     match ingested.outcome {
-        Outcome::Stored | Outcome::Identical => Ok(ingested),
-        Outcome::KeptFirst => {
+        Outcome::Stored | Outcome::Version(_) | Outcome::Identical(_) => Ok(ingested),
+        Outcome::Rejected => {
             Err(Refusal::new(Failure::DuplicateInstance.dimse(), "other content is held under this SOP Instance UID"))
         }
     }

@@ -108,7 +108,9 @@ async fn dcmsend_and_storescu_send_each_transfer_syntax_as_it_is() {
         succeeded(&output);
         let all = server.archive.find(&Query::new(Level::Instance)).await.unwrap();
         let uid = |tag| all.first().and_then(|row| row.values.get(&tag)).unwrap().parse().unwrap();
-        let stored = server.archive.instance(&uid(tags::SOP_INSTANCE_UID)).await.unwrap();
+        let [study, series, sop_instance] =
+            [tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID, tags::SOP_INSTANCE_UID].map(uid);
+        let stored = server.archive.instance(&study, &series, &sop_instance, None).await.unwrap();
         // Of the native ones dcmsend proposes all three together and converts to what we choose.
         let as_is = name.contains(&format!("_{}.dcm", stored.transfer_syntax));
         assert!(as_is || !stored.transfer_syntax.is_encapsulated(), "{name} became {}", stored.transfer_syntax);

@@ -20,6 +20,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use storage::{SameUidOtherContent, StorageConfig, StoredInstance};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::sleep,
@@ -72,13 +73,28 @@ async fn a_stranger_is_rejected_when_loopback_is_not_open() {
 }
 
 #[tokio::test]
-async fn the_same_again_is_a_success_and_other_content_is_refused() {
+async fn the_same_again_is_a_success_and_other_content_too() {
     let server = Server::start(config()).await;
     let first = ct("1.2.3", "1.2.3.4", b"A", &[0; 8]);
     let other = ct("1.2.3", "1.2.3.4", b"A", &[1; 8]);
-    let (_, statuses) = send(&server, vec![first.clone(), first, other, ct("1.2.3", "1.2.3.5", b"A", &[0; 8])]).await;
-    assert_eq!(statuses, [Some(0), Some(0), Some(0x0111), Some(0)]);
+    let files = vec![first.clone(), first.clone(), other.clone(), ct("1.2.3", "1.2.3.5", b"A", &[0; 8])];
+    assert_eq!(send(&server, files).await.1, [Some(0); 4]);
     assert_eq!(server.archive.find(&Query::new(Level::Instance)).await.unwrap().len(), 2);
+    let [study, series, sop_instance] = ["1.2.3", "1.2.3.1", "1.2.3.4"].map(|uid| uid.parse().unwrap());
+    let versions = server.archive.versions(&study, &series, &sop_instance).await.unwrap();
+    assert_eq!(versions.len(), 2);
+    for (version, file) in versions.iter().zip([first, other]) {
+        assert_eq!(version.received_from, "CT");
+        assert!(file.ends_with(&data_set_of(&server, &version.instance).await));
+    }
+}
+
+#[tokio::test]
+async fn other_content_is_refused_where_the_configuration_says_so() {
+    let reject = |storage: &mut StorageConfig| storage.same_uid_other_content = SameUidOtherContent::Reject;
+    let server = Server::start_with(config(), reject).await;
+    let contents = [0u8, 0, 1].map(|fill| ct("1.2.3", "1.2.3.4", b"A", &[fill; 8]));
+    assert_eq!(send(&server, contents.to_vec()).await.1, [Some(0), Some(0), Some(0x0111)]);
 }
 
 #[tokio::test]
@@ -100,8 +116,9 @@ async fn an_instance_of_many_fragments_arrives_whole() {
     let large = ct("1.2.3", "1.2.3.5", b"A", &pixels);
     let (summary, _) = send(&server, vec![file.clone(), large]).await;
     assert_eq!(summary.stored, 2);
-    let stored = server.archive.instance(&"1.2.3.4".parse().unwrap()).await.unwrap();
-    let data_set = server.archive.read_range(&stored, stored.data_set_offset..stored.len).await.unwrap();
+    let [study, series, sop_instance] = ["1.2.3", "1.2.3.1", "1.2.3.4"].map(|uid| uid.parse().unwrap());
+    let stored = server.archive.instance(&study, &series, &sop_instance, None).await.unwrap();
+    let data_set = data_set_of(&server, &stored).await;
     assert!(file.ends_with(&data_set) && data_set.len() > pixels.len());
 }
 
@@ -117,9 +134,9 @@ async fn every_valid_file_of_the_corpus_is_stored_as_it_is() {
     let mut outcomes = Vec::new();
     let note = |p: scu::Progress<'_>| outcomes.push((p.index, p.outcome.map_err(str::to_owned)));
     let summary = scu::store(&remote(&server), instances, note).await.unwrap();
-    // What is refused is no fault of the sending: the same UID again with other bytes, or no study to belong to.
+    // What is refused is no fault of the sending: it has no study to belong to.
     let known = |outcome: &Result<u16, String>| match outcome {
-        Ok(status) => [0x0000, 0x0111, 0x0120].contains(status),
+        Ok(status) => [0x0000, 0x0120].contains(status),
         Err(reason) => reason.starts_with("the peer does not take") || reason.contains("UID: UID is"),
     };
     let strange: Vec<_> =
@@ -131,17 +148,25 @@ async fn every_valid_file_of_the_corpus_is_stored_as_it_is() {
     }
 }
 
-/// The archive holds the data set of the file byte for byte.
+/// As it was sent, without File Meta Information.
+async fn data_set_of(server: &Server, stored: &StoredInstance) -> Vec<u8> {
+    server.archive.read_range(stored, stored.data_set_offset..stored.len).await.unwrap().to_vec()
+}
+
+/// The archive holds the data set of the file byte for byte, as one of the versions under its UIDs.
 async fn assert_is_held(server: &Server, file: &Path) {
     let bytes = std::fs::read(file).unwrap();
     let mut reader = Cursor::new(&bytes);
     let meta = read_meta(&mut reader).unwrap();
-    let sop_instance =
-        scan(&mut reader, &meta.transfer_syntax, Limits::default()).unwrap().text(tags::SOP_INSTANCE_UID);
-    let stored = server.archive.instance(&sop_instance.unwrap().parse().unwrap()).await.unwrap();
-    let held = server.archive.read_range(&stored, stored.data_set_offset..stored.len).await.unwrap();
-    assert_eq!(stored.transfer_syntax, meta.transfer_syntax, "{}", file.display());
-    assert!(held == bytes[meta.data_set_offset as usize..], "{}", file.display());
+    let data_set = scan(&mut reader, &meta.transfer_syntax, Limits::default()).unwrap();
+    let [study, series, sop_instance] = [tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID, tags::SOP_INSTANCE_UID]
+        .map(|tag| data_set.text(tag).unwrap().parse().unwrap());
+    let mut is_held = false;
+    for version in server.archive.versions(&study, &series, &sop_instance).await.unwrap() {
+        is_held |= version.instance.transfer_syntax == meta.transfer_syntax
+            && data_set_of(server, &version.instance).await == bytes[meta.data_set_offset as usize..];
+    }
+    assert!(is_held, "{}", file.display());
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

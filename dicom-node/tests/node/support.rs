@@ -25,8 +25,13 @@ pub fn config() -> NodeConfig {
 
 impl Server {
     pub async fn start(config: NodeConfig) -> Self {
+        Self::start_with(config, |_| {}).await
+    }
+
+    pub async fn start_with(config: NodeConfig, configure: impl FnOnce(&mut StorageConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = StorageConfig { data_dir: folder.path().to_owned(), ..StorageConfig::default() };
+        let mut settings = StorageConfig { data_dir: folder.path().to_owned(), ..StorageConfig::default() };
+        configure(&mut settings);
         let archive = Archive::open(&settings).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

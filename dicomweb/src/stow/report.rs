@@ -14,10 +14,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Another content under a known SOP Instance UID was not stored: that is a failure to its sender.
+    /// Other content under a held SOP Instance UID that was not kept is a failure to its sender.
     fn outcome(&self) -> Result<&Ingested, Failure> {
         match &self.outcome {
-            Ok(ingested) if ingested.outcome == Outcome::KeptFirst => Err(Failure::DuplicateInstance),
+            Ok(ingested) if ingested.outcome == Outcome::Rejected => Err(Failure::DuplicateInstance),
             Ok(ingested) => Ok(ingested),
             Err(failure) => Err(*failure),
         }
@@ -73,7 +73,11 @@ pub fn write(reports: &[Report], base: &str, study: Option<&Uid>) -> String {
 
 fn reference(ingested: &Ingested, base: &str) -> Value {
     let Ingested { study, series, sop_instance, sop_class, .. } = ingested;
-    let url = format!("{base}/studies/{study}/series/{series}/instances/{sop_instance}");
+    let version = match ingested.outcome {
+        Outcome::Version(number) | Outcome::Identical(number) if number > 1 => format!("?version={number}"),
+        _ => String::new(),
+    };
+    let url = format!("{base}/studies/{study}/series/{series}/instances/{sop_instance}{version}");
     let mut item = sop(sop_class, sop_instance);
     item.extend([element(tags::RETRIEVE_URL, "UR", vec![json!(url)])]);
     item.into()
@@ -115,22 +119,30 @@ mod tests {
     #[test]
     fn the_status_counts_successes() {
         let (good, bad) = (stored(Outcome::Stored), failed(Failure::CannotUnderstand));
-        assert_eq!(status(&[good.clone(), stored(Outcome::Identical)]), 200);
+        assert_eq!(status(&[good.clone(), stored(Outcome::Identical(1)), stored(Outcome::Version(2))]), 200);
         assert_eq!(status(&[good, bad.clone()]), 202);
         assert_eq!(status(std::slice::from_ref(&bad)), 409);
         assert_eq!(status(&[failed(Failure::NoRoom)]), 503);
         assert_eq!(status(&[failed(Failure::NoRoom), bad]), 409);
-        assert_eq!(status(&[stored(Outcome::KeptFirst)]), 409);
+        assert_eq!(status(&[stored(Outcome::Rejected)]), 409);
     }
 
     #[test]
     fn each_instance_is_reported_in_its_sequence() {
         let named = Report { named: Some((uid("4"), uid("5"))), outcome: Err(Failure::DataSetMismatch) };
-        let reports = [stored(Outcome::Stored), named, failed(Failure::CannotUnderstand), stored(Outcome::KeptFirst)];
+        let reports = [
+            stored(Outcome::Stored),
+            named,
+            failed(Failure::CannotUnderstand),
+            stored(Outcome::Rejected),
+            stored(Outcome::Version(2)),
+        ];
         let response: Value = serde_json::from_str(&write(&reports, "http://h/dicom-web", Some(&uid("1")))).unwrap();
         let reference = &response["00081199"]["Value"][0];
         assert_eq!(reference["00081155"]["Value"][0], "3");
         assert_eq!(reference["00081190"]["Value"][0], "http://h/dicom-web/studies/1/series/2/instances/3");
+        let version = &response["00081199"]["Value"][1]["00081190"]["Value"][0];
+        assert_eq!(version, "http://h/dicom-web/studies/1/series/2/instances/3?version=2");
         assert_eq!(response["00081198"]["Value"][0]["00081197"]["Value"][0], 0xA900);
         assert_eq!(response["00081198"]["Value"][1]["00081197"]["Value"][0], 0x0111);
         assert_eq!(response["0008119A"]["Value"][0]["00081197"]["Value"][0], 0xC000);

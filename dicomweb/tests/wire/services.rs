@@ -3,6 +3,7 @@
 use crate::support::{Encoding, INSTANCE, PATH, STUDY, Server, body, ct};
 use axum::{body::Body, http::Request};
 use serde_json::json;
+use storage::{SameUidOtherContent, StorageConfig};
 
 const OCTETS: &str = "application/octet-stream";
 
@@ -33,15 +34,76 @@ async fn an_upload_reports_each_instance() {
     let (server, file) = with_one().await;
     let again = server.stow(std::slice::from_ref(&file)).await;
     assert_eq!(again.status, 200);
-    let mut other = file.clone();
-    *other.last_mut().unwrap() = 9;
-    let mixed = server.stow(&[ct("1.2.3.4.6", Encoding::Implicit), other, b"no DICOM".to_vec(), vec![]]).await;
+    let mixed = server.stow(&[ct("1.2.3.4.6", Encoding::Implicit), b"no DICOM".to_vec(), vec![]]).await;
     assert_eq!(mixed.status, 202);
     let report = mixed.json();
     assert_eq!(report["00081199"]["Value"][0]["00081155"]["Value"], json!(["1.2.3.4.6"]));
-    assert_eq!(report["00081198"]["Value"][0]["00081197"]["Value"], json!([0x0111]));
     assert_eq!(report["0008119A"]["Value"].as_array().unwrap().len(), 2);
     assert_eq!(server.get("/dicom-web/instances", "*/*").await.json().as_array().unwrap().len(), 2);
+}
+
+/// The instance that [`with_one`] stored, its last pixel another.
+fn other_content(file: &[u8]) -> Vec<u8> {
+    let (last, rest) = file.split_last().unwrap();
+    [rest, &[last ^ 1]].concat()
+}
+
+#[tokio::test]
+async fn each_version_has_its_own_frames_metadata_and_links() {
+    let (server, file) = with_one().await;
+    let frame = format!("{PATH}/frames/1");
+    let first = server.get(&frame, OCTETS).await;
+    let other = other_content(&file);
+    let report = server.stow(std::slice::from_ref(&other)).await;
+    assert_eq!(report.status, 200);
+    let url = format!("http://localhost{PATH}?version=2");
+    assert_eq!(report.json()["00081199"]["Value"][0]["00081190"]["Value"], json!([url]));
+
+    for (query, content) in [("", &file), ("?version=1", &file), ("?version=2", &other)] {
+        assert_eq!(&server.get(&format!("{PATH}{query}"), "application/dicom").await.body, content, "{query}");
+        let frames = server.get(&format!("{frame}{query}"), OCTETS).await;
+        assert!(content.ends_with(&frames.body), "{query}");
+        assert_eq!(frames.header("etag") == first.header("etag"), content == &file, "{query}");
+        let metadata = server.get(&format!("{PATH}/metadata{query}"), "*/*").await.json();
+        let bulk = metadata[0]["7FE00010"]["BulkDataURI"].as_str().unwrap().to_owned();
+        assert_eq!(bulk, format!("http://localhost{PATH}/bulkdata/7FE00010{query}"));
+        let bulk = server.get(bulk.strip_prefix("http://localhost").unwrap(), "*/*").await;
+        assert!(content.ends_with(&bulk.body), "{query}");
+        assert_eq!(server.get(&format!("{PATH}/rendered{query}"), "image/png").await.status, 200, "{query}");
+    }
+    assert_eq!(server.get("/dicom-web/instances", "*/*").await.json().as_array().unwrap().len(), 1);
+    for (path, status) in [(format!("{frame}?version=3"), 404), (format!("{frame}?version=0"), 400)] {
+        assert_eq!(server.get(&path, OCTETS).await.status, status, "{path}");
+    }
+    assert_eq!(server.get("/dicom-web/studies/1.2.3?version=1", "*/*").await.status, 400);
+
+    let listed = server.get(&format!("{}/versions", PATH.replace("/dicom-web", "/api")), "*/*").await.json();
+    let current: Vec<_> = listed.as_array().unwrap().iter().map(|v| (&v["version"], &v["current"])).collect();
+    assert_eq!(current, [(&json!(1), &json!(true)), (&json!(2), &json!(false))]);
+    assert_eq!(listed[1]["length"], json!(other.len()));
+    assert!(listed[1]["received_at"].as_str().unwrap().ends_with('Z') && listed[0]["digest"] != listed[1]["digest"]);
+}
+
+#[tokio::test]
+async fn a_version_that_becomes_current_is_seen_at_once() {
+    let latest = |storage: &mut StorageConfig| storage.same_uid_other_content = SameUidOtherContent::KeepLatest;
+    let server = Server::start_with(true, latest).await;
+    let file = ct(INSTANCE, Encoding::Explicit);
+    for content in [&file, &other_content(&file)] {
+        server.stow(std::slice::from_ref(content)).await;
+        assert!(content.ends_with(&server.get(&format!("{PATH}/frames/1"), OCTETS).await.body));
+        assert_eq!(&server.get(PATH, "application/dicom").await.body, content);
+    }
+}
+
+#[tokio::test]
+async fn other_content_is_a_failure_where_the_configuration_refuses_it() {
+    let reject = |storage: &mut StorageConfig| storage.same_uid_other_content = SameUidOtherContent::Reject;
+    let server = Server::start_with(true, reject).await;
+    let file = ct(INSTANCE, Encoding::Explicit);
+    let report = server.stow(&[file.clone(), other_content(&file)]).await;
+    assert_eq!(report.status, 202);
+    assert_eq!(report.json()["00081198"]["Value"][0]["00081197"]["Value"], json!([0x0111]));
 }
 
 #[tokio::test]

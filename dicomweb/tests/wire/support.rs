@@ -42,8 +42,13 @@ impl Answer {
 impl Server {
     /// With everybody an administrator, or with sign-in.
     pub async fn start(insecure_no_auth: bool) -> Self {
+        Self::start_with(insecure_no_auth, |_| {}).await
+    }
+
+    pub async fn start_with(insecure_no_auth: bool, configure: impl FnOnce(&mut StorageConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = StorageConfig { data_dir: folder.path().into(), ..StorageConfig::default() };
+        let mut config = StorageConfig { data_dir: folder.path().into(), ..StorageConfig::default() };
+        configure(&mut config);
         let archive = Archive::open(&config).await.unwrap();
         let config = WebConfig { insecure_no_auth, ..WebConfig::default() };
         Self { router: dicomweb::router(archive.clone(), config), archive, _folder: folder }

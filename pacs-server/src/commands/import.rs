@@ -39,6 +39,7 @@ enum Source {
 #[derive(Debug, Default)]
 struct Summary {
     stored: usize,
+    versions: usize,
     identical: usize,
     not_dicom: usize,
     directories: usize,
@@ -83,9 +84,11 @@ impl Summary {
     fn add(&mut self, name: String, fate: Fate) {
         match fate {
             Fate::Ingested(Outcome::Stored) => self.stored += 1,
-            Fate::Ingested(Outcome::Identical) => self.identical += 1,
-            Fate::Ingested(Outcome::KeptFirst) => {
-                let reason = "another object with the same SOP Instance UID is already held; the first is kept";
+            Fate::Ingested(Outcome::Version(_)) => self.versions += 1,
+            Fate::Ingested(Outcome::Identical(_)) => self.identical += 1,
+            Fate::Ingested(Outcome::Rejected) => {
+                let reason =
+                    "another object with the same SOP Instance UID is already held, and the configuration keeps one";
                 self.rejected.entry(reason.to_owned()).or_default().push(name);
             }
             Fate::NotDicom => self.not_dicom += 1,
@@ -101,10 +104,13 @@ impl Summary {
     fn text(&self) -> String {
         let mut text = format!(
             "stored     {}\nduplicate  {}\nrejected   {}\n",
-            self.stored,
+            self.stored + self.versions,
             self.identical,
             self.rejected_files()
         );
+        if self.versions > 0 {
+            text.push_str(&format!("of the stored, {} are a further version of what was held\n", self.versions));
+        }
         for (reason, files) in &self.rejected {
             text.push_str(&format!("  {reason}\n"));
             files.iter().take(5).for_each(|file| text.push_str(&format!("    {file}\n")));
