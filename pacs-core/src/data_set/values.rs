@@ -128,7 +128,7 @@ fn is_single(vr: VR) -> bool {
 
 fn texts(vr: VR, bytes: &[u8], character_set: &CharacterSet) -> Vec<String> {
     // Not by the standard, but in use: Chinese text in Body Part Examined and other code strings.
-    let text = character_set.decode(bytes, vr == VR::PN);
+    let text = character_set.decode(bytes, vr);
     if text.trim_end_matches([' ', '\0']).is_empty() {
         return Vec::new();
     }
