@@ -1,7 +1,7 @@
 //! Query (PS3.4 Annex C): a C-FIND identifier becomes a search, a row becomes a response identifier. Pure; the session
 //! asks the archive and sends.
 
-use super::identifier::{self, Charset, Field, Fields};
+use super::identifier::{self, Field, Fields};
 use crate::{
     association::supported::Root,
     config::NodeConfig,
@@ -10,6 +10,7 @@ use crate::{
 use bytes::Bytes;
 use pacs_core::{
     DataSet, Failure, Tag, TransferSyntax, VR,
+    character_set::CharacterSet,
     data_set::{Element, Limits, Value, scan},
     query::{Level, Query, attribute},
     tags,
@@ -39,7 +40,7 @@ pub struct Search {
     /// Keys to return, in the order of their tags.
     keys: BTreeMap<Tag, Key>,
     level_name: String,
-    charset: Option<Charset>,
+    charset: CharacterSet,
     explicit_vr: bool,
     /// Status of each match.
     pub pending: u16,
@@ -101,8 +102,7 @@ impl Search {
         for tag in unique_keys(query.level) {
             keys.entry(*tag).or_insert(Key::Value(VR::UI));
         }
-        let terms = identifier.texts(tags::SPECIFIC_CHARACTER_SET);
-        let charset = if let [term] = terms.as_slice() { Charset::of(term) } else { None };
+        let charset = identifier.character_set.clone();
         let level_name = identifier.text(tags::QUERY_RETRIEVE_LEVEL).unwrap_or_default();
         let pending = if is_supported { status::PENDING } else { status::PENDING_WITHOUT_SOME_KEYS };
         Ok(Self { query, keys, level_name, charset, explicit_vr, pending })
@@ -126,7 +126,7 @@ impl Search {
         if self.keys.contains_key(&tags::INSTANCE_AVAILABILITY) {
             fields.insert(tags::INSTANCE_AVAILABILITY, text(VR::CS, "ONLINE"));
         }
-        identifier::write(fields, self.explicit_vr, self.charset)
+        identifier::write(fields, self.explicit_vr, &self.charset)
     }
 
     /// The names of the keys, without values: what an audit may know of a query.

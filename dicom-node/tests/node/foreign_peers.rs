@@ -49,6 +49,7 @@ async fn findscu_sees_chinese_names_in_its_own_character_set_and_in_utf_8() {
     };
     for (charset, expected) in [
         ("GB18030", &b"[\xD5\xC5^\xCE\xB0 ]"[..]),
+        ("\\ISO 2022 IR 58", &b"[\x1b$)A\xD5\xC5^\x1b$)A\xCE\xB0 ]"[..]),
         ("ISO_IR 192", "[\u{5f20}^\u{4f1f} ]".as_bytes()),
         ("ISO_IR 100", "[\u{5f20}^\u{4f1f} ]".as_bytes()),
     ] {
