@@ -9,7 +9,8 @@
 //! | [`sop_class`], [`transfer_syntax`] | what is stored and how it is encoded | PS3.6 Annex A |
 //! | [`data_set`] | the bounded, iterative scan in front of every other reader | PS3.5 §7 |
 //! | [`part10`] | preamble and File Meta Information | PS3.10 §7.1 |
-//! | [`character_set`], [`person_name`] | text as the sender meant it | PS3.5 §6.1, §6.2.1 |
+//! | [`character_set`] | text as the sender meant it, and as the receiver can read it | PS3.5 §6.1 |
+//! | [`person_name`] | component groups, and what a name is found by: folded, in pinyin, by initials | PS3.5 §6.2.1 |
 //! | [`json`], [`attributes`] | the DICOM JSON model, written and read | PS3.18 Annex F |
 //! | [`instance`], [`frame_layout`] | what the archive indexes of an instance, and where its frames lie | PS3.3 C.7, PS3.5 A.4 |
 //! | [`query`] | matching shared by C-FIND and QIDO-RS | PS3.4 C.2.2.2 |

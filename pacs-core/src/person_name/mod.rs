@@ -1,4 +1,11 @@
-//! Person names and their component groups (PS3.5 §6.2.1).
+//! Person names and their component groups (PS3.5 §6.2.1), and what people find them by.
+
+mod fold;
+mod pinyin;
+mod search;
+
+pub use fold::fold;
+pub use search::{Piece, pattern_pieces, search_keys, search_terms};
 
 /// The three component groups of a PN value, each with its `^`-separated components as sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

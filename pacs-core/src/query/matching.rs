@@ -1,6 +1,7 @@
 //! How keys are read and values matched (PS3.4 C.2.2.2).
 
 use super::{Attribute, Condition, QueryError, is_universal};
+use crate::person_name::fold;
 use crate::uid::Uid;
 use dicom_core::VR;
 
@@ -59,7 +60,8 @@ impl Condition {
     /// Whether `value` (one value) matches; the reference that SQL is tested against.
     ///
     /// Dates and times may be given to any precision: `10` is the hour, a range up to `10` includes it. Person names
-    /// match without regard to case; a name without `=` matches any of the component groups. Numbers match by value.
+    /// match as [`fold`] leaves them, without regard to case, width, accents and simplified or traditional characters; a
+    /// name without `=` matches any of the component groups. Numbers match by value.
     pub fn matches(&self, vr: VR, value: &str) -> bool {
         let value = value.trim_matches([' ', '\0']);
         match self {
@@ -94,9 +96,9 @@ fn names(wanted: &str, value: &str, same: fn(&str, &str) -> bool) -> bool {
     })
 }
 
-/// The component groups of a person name (PS3.5 §6.2.1) as they are compared: without case and trailing delimiters.
+/// The component groups of a person name (PS3.5 §6.2.1) as they are compared: folded, without trailing delimiters.
 pub fn name_groups(name: &str) -> Vec<String> {
-    name.to_lowercase().split('=').map(|group| group.trim_end_matches([' ', '^']).to_owned()).collect()
+    name.split('=').map(|group| fold(group).trim_end_matches([' ', '^']).to_owned()).collect()
 }
 
 /// A number as it is compared: one text for `7`, `007` and `+7`; what is no number stays as it is.
@@ -191,13 +193,15 @@ mod tests {
     }
 
     #[test]
-    fn names_match_in_any_group_without_regard_to_case() {
+    fn names_match_in_any_group_however_they_are_written() {
         let zhang = "Zhang^San=张^三=";
         check(tags::PATIENT_NAME, "zhang^san", &[zhang, "ZHANG^SAN^^"], &["Zhang^Sanfeng", ""]);
         check(tags::PATIENT_NAME, "张*", &[zhang, "张^伟"], &["Zhang^San", "王^小东"]);
         check(tags::PATIENT_NAME, "*三", &[zhang], &["Zhang^San=张^三丰"]);
         check(tags::PATIENT_NAME, "=张^三", &[zhang, "Other=张^三"], &["张^三"]);
-        check(tags::PATIENT_NAME, "É*", &["éa"], &["ea"]);
+        check(tags::PATIENT_NAME, "É*", &["éa", "ÉA", "ea"], &["aé"]);
+        check(tags::PATIENT_NAME, "陳^大文", &["Chen^Tai Man=陳^大文", "陈^大文"], &["陳^文大"]);
+        check(tags::PATIENT_NAME, "＊ﾔﾏ*", &["=山田=やまだ"], &["=山田"]);
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub enum Include {
 /// How a value must match (PS3.4 C.2.2.2.1 to .6). Universal matching is the absence of a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// Single value matching; person names without regard to case.
+    /// Single value matching; person names as [`crate::person_name::fold`] leaves them.
     Exact(String),
     /// `*` and `?`.
     Wildcard(String),
