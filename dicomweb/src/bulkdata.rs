@@ -4,19 +4,14 @@
 //! item indices from 0 in between, such as `00420011` or `00081140/0/00081199`.
 
 use crate::{
-    auth::Caller,
+    asked::Asked,
     error::WebError,
-    frames::{self, Place},
-    resource::Resource,
-    respond::{self, Piece, accepted, cache_headers, entity_tag, is_held, not_modified, ranged},
+    frames,
+    respond::{self, Piece, cache_headers, entity_tag, is_held, not_modified, ranged},
     scan::{self, Scanned},
     web::Web,
 };
-use axum::{
-    extract::{Query, State},
-    http::{HeaderMap, Uri},
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use pacs_core::{
     Failure, Tag,
@@ -32,38 +27,29 @@ const OCTET_STREAM: &str = "application/octet-stream";
 /// A value that cannot be streamed as stored (big endian, fragments outside pixel data) may have this many bytes.
 const MAX_JOINED: u64 = 256 << 20;
 
-pub async fn retrieve(
-    State(web): State<Web>,
-    caller: Caller,
-    resource: Resource,
-    uri: Uri,
-    Query(pairs): Query<Vec<(String, String)>>,
-    headers: HeaderMap,
-) -> Result<Response, WebError> {
-    let instance = resource.instance(&web).await?;
-    let path = resource.segment("path");
+pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
+    let web = &asked.web;
+    let instance = asked.resource.instance(web).await?;
+    let path = asked.resource.segment("path");
     let steps = steps(path)?;
-    web.audit(&caller, AuditAction::Read, Some(&instance.study), "bulk data".into()).await;
-    let accepted = accepted(&headers, &pairs);
+    asked.audit(AuditAction::Read, Some(&instance.study), "bulk data").await;
     let is_pixel_data = steps == [Step::Tag(tags::PIXEL_DATA)];
     if is_pixel_data && matches!(instance.frames, Some(FrameLayout::Encapsulated { .. })) {
         let all = (0..frames::count(&instance)).collect();
-        let place = Place::of(&web, &resource, &instance, &uri, &headers)?;
-        return frames::answer(&web, instance, all, &accepted, place, &headers).await;
+        return frames::answer(&asked, instance, all).await;
     }
     let tag = entity_tag((instance.id, path));
-    if is_held(&headers, &tag) {
+    if is_held(&asked.headers, &tag) {
         return Ok(not_modified(&tag));
     }
-    let choice = accepted.iter().find(|a| a.media.covers(OCTET_STREAM));
+    let choice = asked.accepted().into_iter().find(|a| a.media.covers(OCTET_STREAM));
     let is_multipart = choice.ok_or_else(|| WebError::not_acceptable(OCTET_STREAM))?.multipart;
-    let piece = locate(&web, &instance, &steps).await?;
+    let piece = locate(web, &instance, &steps).await?;
     let response = if is_multipart {
-        let (base, version) = (web.base(&uri, &headers)?, resource.version_query());
-        let location = format!("{base}/{}/bulkdata/{path}{version}", crate::resource::path(&instance));
-        respond::multipart(&web, OCTET_STREAM, vec![(OCTET_STREAM.to_owned(), location, piece)])
+        let location = asked.addresses()?.of(&instance, &format!("/bulkdata/{path}"));
+        respond::multipart(web, OCTET_STREAM, vec![(OCTET_STREAM.to_owned(), location, piece)])
     } else {
-        ranged(&web, &headers, OCTET_STREAM, piece)?
+        ranged(web, &asked.headers, OCTET_STREAM, piece)?
     };
     Ok((cache_headers(&tag), response).into_response())
 }

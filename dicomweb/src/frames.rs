@@ -1,19 +1,17 @@
 //! WADO-RS frames (PS3.18 §10.4.1.1.6).
 
 use crate::{
-    auth::Caller,
+    asked::Asked,
     decode,
     error::WebError,
     media_type::Acceptable,
     multipart::Writer,
-    resource::{Resource, path},
-    respond::{Piece, accepted, cache_headers, entity_tag, insert, is_held, not_modified, ranged},
+    respond::{Piece, cache_headers, entity_tag, insert, is_held, not_modified, ranged},
     web::Web,
 };
 use axum::{
     body::Body,
-    extract::{Query, State},
-    http::{HeaderMap, Uri, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -46,92 +44,55 @@ struct Choice {
     transfer_syntax: String,
 }
 
-pub async fn retrieve(
-    State(web): State<Web>,
-    caller: Caller,
-    resource: Resource,
-    uri: Uri,
-    Query(pairs): Query<Vec<(String, String)>>,
-    headers: HeaderMap,
-) -> Result<Response, WebError> {
-    let instance = resource.instance(&web).await?;
-    let frames = list(resource.segment("frames"), count(&instance))?;
-    web.audit(&caller, AuditAction::Read, Some(&instance.study), "frames".into()).await;
-    let place = Place::of(&web, &resource, &instance, &uri, &headers)?;
-    answer(&web, instance, frames, &accepted(&headers, &pairs), place, &headers).await
-}
-
-/// Where the frames of an instance are found, as the client sees it.
-pub struct Place {
-    frames: String,
-    version: String,
-}
-
-impl Place {
-    pub fn of(
-        web: &Web,
-        resource: &Resource,
-        instance: &StoredInstance,
-        uri: &Uri,
-        headers: &HeaderMap,
-    ) -> Result<Self, WebError> {
-        let frames = format!("{}/{}/frames", web.base(uri, headers)?, path(instance));
-        Ok(Self { frames, version: resource.version_query() })
-    }
-
-    /// The address of a frame (from 0).
-    fn frame(&self, index: u32) -> String {
-        format!("{}/{}{}", self.frames, u64::from(index) + 1, self.version)
-    }
+pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
+    let instance = asked.resource.instance(&asked.web).await?;
+    let frames = list(asked.resource.segment("frames"), count(&instance))?;
+    asked.audit(AuditAction::Read, Some(&instance.study), "frames").await;
+    answer(&asked, instance, frames).await
 }
 
 /// Frames (from 0) in the first acceptable form.
-pub async fn answer(
-    web: &Web,
-    instance: Arc<StoredInstance>,
-    frames: Vec<u32>,
-    accepted: &[Acceptable],
-    place: Place,
-    headers: &HeaderMap,
-) -> Result<Response, WebError> {
-    let choice = choose(accepted, &instance.transfer_syntax, frames.len() == 1)
+pub async fn answer(asked: &Asked, instance: Arc<StoredInstance>, frames: Vec<u32>) -> Result<Response, WebError> {
+    let choice = choose(&asked.accepted(), &instance.transfer_syntax, frames.len() == 1)
         .ok_or_else(|| WebError::not_acceptable(&available(&instance.transfer_syntax)))?;
     let content_type = format!("{}; transfer-syntax={}", choice.media, choice.transfer_syntax);
     match frames.as_slice() {
         [index] if !choice.multipart => {
             let tag = entity_tag((instance.id, index, choice.form));
-            if is_held(headers, &tag) {
+            if is_held(&asked.headers, &tag) {
                 return Ok(not_modified(&tag));
             }
-            let bytes = content(web, &instance, *index, choice.form).await?;
-            let response = ranged(web, headers, &content_type, Piece::Bytes(bytes))?;
+            let bytes = content(&asked.web, &instance, *index, choice.form).await?;
+            let response = ranged(&asked.web, &asked.headers, &content_type, Piece::Bytes(bytes))?;
             Ok((cache_headers(&tag), response).into_response())
         }
-        _ => parts(web.clone(), instance, frames, &choice, content_type, place).await,
+        _ => parts(asked, instance, frames, &choice, content_type).await,
     }
 }
 
 /// Frames in parts, read as the client takes them. The first is made before the answer starts, so that a frame that
 /// cannot be made is an error and not a broken body.
 async fn parts(
-    web: Web,
+    asked: &Asked,
     instance: Arc<StoredInstance>,
     frames: Vec<u32>,
     choice: &Choice,
     content_type: String,
-    place: Place,
 ) -> Result<Response, WebError> {
+    let (web, addresses) = (asked.web.clone(), asked.addresses()?);
     let writer = Writer::new(rand::random());
     let (root, close) = (writer.content_type(choice.media), writer.close());
     let form = choice.form;
+    let of = Arc::clone(&instance);
     let made = stream::iter(frames).map(move |index| {
-        let (web, instance) = (web.clone(), Arc::clone(&instance));
+        let (web, instance) = (web.clone(), Arc::clone(&of));
         async move { Ok::<_, WebError>((index, content(&web, &instance, index, form).await?)) }
     });
     let mut made = made.buffered(AHEAD);
     let first = made.next().await.transpose()?;
     let chunks = stream::iter(first.map(Ok)).chain(made).map_ok(move |(index, bytes)| {
-        let head = writer.head(&content_type, Some(&place.frame(index)), Some(bytes.len() as u64));
+        let location = addresses.of(&instance, &format!("/frames/{}", u64::from(index) + 1));
+        let head = writer.head(&content_type, Some(&location), Some(bytes.len() as u64));
         stream::iter([Ok::<_, WebError>(head), Ok(bytes)])
     });
     let body = Body::from_stream(chunks.try_flatten().chain(stream::once(async { Ok(close) })));

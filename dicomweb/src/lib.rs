@@ -12,13 +12,14 @@
 //! | `viewer` | the built-in files |
 //! | `media_type`, `multipart` | Accept and multipart/related, pure |
 //! | `decode`, `scan`, `convert` | work on pixels and bytes off the async threads, bounded |
-//! | `resource`, `respond`, `cache`, `web` | what the services share |
+//! | `asked`, `resource`, `respond`, `cache`, `web` | what the services share |
 //! | `error` | failure → problem+json |
 //!
 //! Invariants: every route but health, sign-in and the viewer's files stands behind a [`auth::Right`]; a body, in
 //! either direction, is never held whole unless it is one frame or one value; what a client sees of a failure is its
 //! category.
 
+mod asked;
 mod auth;
 mod bulkdata;
 mod cache;

@@ -1,41 +1,32 @@
 //! Metadata of a study, series or instance in the DICOM JSON model (PS3.18 §10.4.1.1.2).
 
 use crate::{
-    auth::Caller,
+    asked::Asked,
     error::WebError,
-    resource::Resource,
-    respond::{accepted, cache_headers, entity_tag, is_held, json_type, not_modified},
-    web::Web,
+    respond::{cache_headers, entity_tag, is_held, json_type, not_modified},
 };
 use axum::{
-    extract::{Query, State},
-    http::{HeaderMap, Uri, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use memchr::memmem;
 use storage::AuditAction;
 
-pub async fn retrieve(
-    State(web): State<Web>,
-    caller: Caller,
-    resource: Resource,
-    uri: Uri,
-    Query(pairs): Query<Vec<(String, String)>>,
-    headers: HeaderMap,
-) -> Result<Response, WebError> {
-    let content_type = json_type(&accepted(&headers, &pairs))?;
+pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
+    let (web, resource) = (&asked.web, &asked.resource);
+    let content_type = json_type(&asked.accepted())?;
     let study = resource.study()?;
-    let base = web.base(&uri, &headers)?;
+    let base = asked.base()?;
     let items = match resource.version {
-        Some(_) => vec![web.archive.metadata_of(resource.instance(&web).await?.as_ref()).await?],
+        Some(_) => vec![web.archive.metadata_of(resource.instance(web).await?.as_ref()).await?],
         None => web.archive.metadata(study, resource.series.as_ref(), resource.sop_instance.as_ref()).await?,
     };
     if items.is_empty() {
-        resource.instances(&web).await?;
+        resource.instances(web).await?;
     }
-    web.audit(&caller, AuditAction::Read, Some(study), "metadata".into()).await;
+    asked.audit(AuditAction::Read, Some(study), "metadata").await;
     let tag = entity_tag((&base, &items));
-    if is_held(&headers, &tag) {
+    if is_held(&asked.headers, &tag) {
         return Ok(not_modified(&tag));
     }
     let body = array(&items, &base, &resource.version_query());

@@ -3,68 +3,35 @@
 mod results;
 
 use crate::{
-    auth::Caller,
+    asked::{Asked, Parameters},
     error::WebError,
     resource::Resource,
-    respond::{accepted, insert, json_type},
-    web::Web,
+    respond::{insert, json_type},
 };
 use axum::{
-    extract::{Query as Parameters, State},
-    http::{HeaderMap, Uri, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use pacs_core::query::{Level, Query, QueryError};
 use storage::AuditAction;
 
-type Pairs = Vec<(String, String)>;
-
-pub async fn studies(
-    State(web): State<Web>,
-    caller: Caller,
-    resource: Resource,
-    uri: Uri,
-    Parameters(pairs): Parameters<Pairs>,
-    headers: HeaderMap,
-) -> Result<Response, WebError> {
-    search(&web, &caller, Level::Study, &resource, &uri, pairs, &headers).await
+pub async fn studies(asked: Asked) -> Result<Response, WebError> {
+    search(asked, Level::Study).await
 }
 
-pub async fn series(
-    State(web): State<Web>,
-    caller: Caller,
-    resource: Resource,
-    uri: Uri,
-    Parameters(pairs): Parameters<Pairs>,
-    headers: HeaderMap,
-) -> Result<Response, WebError> {
-    search(&web, &caller, Level::Series, &resource, &uri, pairs, &headers).await
+pub async fn series(asked: Asked) -> Result<Response, WebError> {
+    search(asked, Level::Series).await
 }
 
-pub async fn instances(
-    State(web): State<Web>,
-    caller: Caller,
-    resource: Resource,
-    uri: Uri,
-    Parameters(pairs): Parameters<Pairs>,
-    headers: HeaderMap,
-) -> Result<Response, WebError> {
-    search(&web, &caller, Level::Instance, &resource, &uri, pairs, &headers).await
+pub async fn instances(asked: Asked) -> Result<Response, WebError> {
+    search(asked, Level::Instance).await
 }
 
-async fn search(
-    web: &Web,
-    caller: &Caller,
-    level: Level,
-    resource: &Resource,
-    uri: &Uri,
-    pairs: Pairs,
-    headers: &HeaderMap,
-) -> Result<Response, WebError> {
-    let accepted = accepted(headers, &pairs);
-    let content_type = json_type(&accepted)?;
-    let (pairs, mut warnings) = keys(level, resource, pairs)?;
-    let mut query = Query::from_parameters(level, resource.parent(), resource.series.as_ref(), &pairs)?;
+async fn search(asked: Asked, level: Level) -> Result<Response, WebError> {
+    let (web, resource) = (&asked.web, &asked.resource);
+    let content_type = json_type(&asked.accepted())?;
+    let (parameters, mut warnings) = keys(level, resource, asked.parameters.clone())?;
+    let mut query = Query::from_parameters(level, resource.parent(), resource.series.as_ref(), &parameters)?;
     let limit = query.limit.unwrap_or(u32::MAX).min(web.config.max_results);
     let is_capped = query.limit.is_none_or(|asked| asked > limit);
     query.limit = Some(limit.saturating_add(u32::from(is_capped)));
@@ -76,9 +43,9 @@ async fn search(
                 .into(),
         );
     }
-    let asked = pairs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(",");
-    web.audit(caller, AuditAction::Query, resource.parent(), format!("{level:?} {asked}")).await;
-    let body = results::write(web, &query, resource, &web.base(uri, headers)?, &rows).await?;
+    let names = parameters.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(",");
+    asked.audit(AuditAction::Query, resource.parent(), format!("{level:?} {names}")).await;
+    let body = results::write(web, &query, resource, &asked.base()?, &rows).await?;
     let mut response =
         ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "private, no-store")], body).into_response();
     for warning in warnings {
@@ -88,18 +55,18 @@ async fn search(
 }
 
 /// Leaves out the keys that the archive does not match, with a warning for each (PS3.18 §8.3.4.1).
-fn keys(level: Level, resource: &Resource, mut pairs: Pairs) -> Result<(Pairs, Vec<String>), WebError> {
-    pairs.retain(|(name, _)| name != "accept");
+fn keys(level: Level, resource: &Resource, mut parameters: Parameters) -> Result<(Parameters, Vec<String>), WebError> {
+    parameters.retain(|(name, _)| name != "accept");
     let mut warnings = Vec::new();
     loop {
-        match Query::from_parameters(level, resource.parent(), resource.series.as_ref(), &pairs) {
-            Err(QueryError::Parameter(key)) if pairs.iter().any(|(name, _)| *name == key) => {
-                pairs.retain(|(name, _)| *name != key);
+        match Query::from_parameters(level, resource.parent(), resource.series.as_ref(), &parameters) {
+            Err(QueryError::Parameter(key)) if parameters.iter().any(|(name, _)| *name == key) => {
+                parameters.retain(|(name, _)| *name != key);
                 let shown: String = key.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
                 warnings.push(format!("{shown} is not matched and was ignored"));
             }
             Err(error) => return Err(error.into()),
-            Ok(_) => return Ok((pairs, warnings)),
+            Ok(_) => return Ok((parameters, warnings)),
         }
     }
 }

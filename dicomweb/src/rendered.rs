@@ -5,17 +5,16 @@
 mod parameters;
 
 use crate::{
-    auth::Caller,
+    asked::Asked,
     decode,
     error::WebError,
     frames,
     resource::Resource,
-    respond::{accepted, cache_headers, entity_tag, is_held, not_modified},
+    respond::{cache_headers, entity_tag, is_held, not_modified},
     web::Web,
 };
 use axum::{
-    extract::{Query, State},
-    http::{HeaderMap, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -28,49 +27,36 @@ use parameters::{Format, Parameters};
 use std::{io::Cursor, sync::Arc};
 use storage::{AuditAction, StoredInstance};
 
-pub async fn rendered(
-    State(web): State<Web>,
-    caller: Caller,
-    resource: Resource,
-    Query(pairs): Query<Vec<(String, String)>>,
-    headers: HeaderMap,
-) -> Result<Response, WebError> {
-    let parameters = Parameters::read(&pairs, &accepted(&headers, &pairs))?;
-    let (instance, index) = target(&web, &resource).await?;
-    web.audit(&caller, AuditAction::Read, Some(&instance.study), "rendered".into()).await;
+/// Pictures of at most this many bytes are kept in memory: thumbnails, asked for again with every list.
+const SMALL: usize = 64 << 10;
+
+pub async fn rendered(asked: Asked) -> Result<Response, WebError> {
+    let parameters = Parameters::read(&asked.parameters, &asked.accepted())?;
+    answer(&asked, parameters).await
+}
+
+pub async fn thumbnail(asked: Asked) -> Result<Response, WebError> {
+    let parameters = Parameters::thumbnail(&asked.parameters, &asked.accepted())?;
+    answer(&asked, parameters).await
+}
+
+async fn answer(asked: &Asked, parameters: Parameters) -> Result<Response, WebError> {
+    let web = &asked.web;
+    let (instance, index) = target(web, &asked.resource).await?;
+    asked.audit(AuditAction::Read, Some(&instance.study), "rendered").await;
     let tag = entity_tag((instance.id, index, &parameters));
-    if is_held(&headers, &tag) {
+    if is_held(&asked.headers, &tag) {
         return Ok(not_modified(&tag));
     }
     let format = parameters.format;
-    let encoded = draw(&web, &instance, index, parameters).await?;
-    Ok(image(format, &tag, encoded))
-}
-
-/// A small JPEG, kept in memory.
-pub async fn thumbnail(
-    State(web): State<Web>,
-    caller: Caller,
-    resource: Resource,
-    Query(pairs): Query<Vec<(String, String)>>,
-    headers: HeaderMap,
-) -> Result<Response, WebError> {
-    let parameters = Parameters::thumbnail(&pairs, &accepted(&headers, &pairs))?;
-    let (instance, index) = target(&web, &resource).await?;
-    web.audit(&caller, AuditAction::Read, Some(&instance.study), "thumbnail".into()).await;
-    let tag = entity_tag((instance.id, index, &parameters));
-    if is_held(&headers, &tag) {
-        return Ok(not_modified(&tag));
-    }
-    let encoded = match web.thumbnails.get(tag.as_str()) {
+    let encoded = match web.pictures.get(tag.as_str()) {
         Some(encoded) => encoded,
-        None => {
-            let encoded = draw(&web, &instance, index, parameters).await?;
-            web.thumbnails.put(tag.clone(), encoded.clone());
-            encoded
-        }
+        None => draw(web, &instance, index, parameters).await?,
     };
-    Ok(image(Format::Jpeg, &tag, encoded))
+    if encoded.len() <= SMALL {
+        web.pictures.put(tag.clone(), encoded.clone());
+    }
+    Ok(image(format, &tag, encoded))
 }
 
 fn image(format: Format, tag: &str, encoded: Bytes) -> Response {

@@ -1,7 +1,7 @@
 //! What is held under a SOP Instance UID: an extension beside WADO-RS, whose resources take `?version=N`.
 
-use crate::{auth::Caller, error::WebError, resource::Resource, web::Web};
-use axum::{Json, extract::State};
+use crate::{asked::Asked, error::WebError};
+use axum::Json;
 use serde::Serialize;
 use storage::{AuditAction, Version};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -21,10 +21,10 @@ pub struct Listed {
     length: u64,
 }
 
-pub async fn list(State(web): State<Web>, caller: Caller, resource: Resource) -> Result<Json<Vec<Listed>>, WebError> {
-    let (study, series, sop_instance) = resource.identity()?;
-    let versions = web.archive.versions(study, series, sop_instance).await?;
-    web.audit(&caller, AuditAction::Read, Some(study), "versions".into()).await;
+pub async fn list(asked: Asked) -> Result<Json<Vec<Listed>>, WebError> {
+    let (study, series, sop_instance) = asked.resource.identity()?;
+    let versions = asked.web.archive.versions(study, series, sop_instance).await?;
+    asked.audit(AuditAction::Read, Some(study), "versions").await;
     Ok(Json(versions.into_iter().map(listed).collect()))
 }
 

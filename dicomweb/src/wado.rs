@@ -1,17 +1,15 @@
 //! WADO-RS: whole instances (PS3.18 §10.4.1.1.1), and their removal, an extension.
 
 use crate::{
-    auth::Caller,
+    asked::Asked,
     convert,
     error::WebError,
     media_type::Acceptable,
-    resource::{Resource, path},
-    respond::{self, Piece, accepted, cache_headers, entity_tag, insert, is_held, not_modified, stream_pieces},
+    respond::{self, Piece, cache_headers, entity_tag, insert, is_held, not_modified, stream_pieces},
     web::Web,
 };
 use axum::{
-    extract::{Query, State},
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use pacs_core::transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, TransferSyntax};
@@ -28,28 +26,20 @@ struct Choice {
     explicit_little: bool,
 }
 
-pub async fn retrieve(
-    State(web): State<Web>,
-    caller: Caller,
-    resource: Resource,
-    uri: Uri,
-    Query(pairs): Query<Vec<(String, String)>>,
-    headers: HeaderMap,
-) -> Result<Response, WebError> {
-    let instances = resource.instances(&web).await?;
-    let choice = choose(&accepted(&headers, &pairs), &instances, resource.sop_instance.is_some())
+pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
+    let (web, resource) = (&asked.web, &asked.resource);
+    let instances = resource.instances(web).await?;
+    let choice = choose(&asked.accepted(), &instances, resource.sop_instance.is_some())
         .ok_or_else(|| not_acceptable(&instances))?;
-    web.audit(&caller, AuditAction::Read, resource.parent(), "instances".into()).await;
+    asked.audit(AuditAction::Export, resource.parent(), "instances").await;
     let mut parts = instances.into_iter().map(Arc::new).map(|instance| part(instance, &choice));
     if !choice.multipart {
         let piece = parts.next().ok_or_else(|| WebError::not_found("there is no instance"))?;
-        return single(&web, piece, &headers).await;
+        return single(web, piece, &asked.headers).await;
     }
-    let base = web.base(&uri, &headers)?;
-    let version = resource.version_query();
-    let located =
-        parts.map(|part| (part.content_type, format!("{base}/{}{version}", path(&part.instance)), part.piece));
-    Ok(respond::multipart(&web, DICOM, located.collect()))
+    let addresses = asked.addresses()?;
+    let located = parts.map(|part| (part.content_type, addresses.of(&part.instance, ""), part.piece));
+    Ok(respond::multipart(web, DICOM, located.collect()))
 }
 
 struct Part {
@@ -117,14 +107,15 @@ fn not_acceptable(instances: &[StoredInstance]) -> WebError {
     WebError::not_acceptable(&available.join(", "))
 }
 
-pub async fn delete(State(web): State<Web>, caller: Caller, resource: Resource) -> Result<StatusCode, WebError> {
+pub async fn delete(asked: Asked) -> Result<StatusCode, WebError> {
+    let resource = &asked.resource;
     let study = resource.study()?;
-    let removed = web.archive.delete(study, resource.series.as_ref(), resource.sop_instance.as_ref()).await?;
+    let removed = asked.web.archive.delete(study, resource.series.as_ref(), resource.sop_instance.as_ref()).await?;
     if removed == 0 {
         return Err(WebError::not_found("nothing to delete"));
     }
     tracing::info!(%study, removed, "instances deleted");
     let series = resource.series.as_ref().map(|uid| format!(" of series {uid}")).unwrap_or_default();
-    web.audit(&caller, AuditAction::Delete, Some(study), format!("{removed} instances{series}")).await;
+    asked.audit(AuditAction::Delete, Some(study), format!("{removed} instances{series}")).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -29,8 +29,8 @@ pub struct Shared {
     pub instances: Cache<Identity, (i64, Arc<StoredInstance>)>,
     /// Parsed metadata of instances whose frames are being decoded, by their id.
     pub metadata: Cache<i64, Arc<Value>>,
-    /// By entity tag.
-    pub thumbnails: Cache<String, Bytes>,
+    /// Small rendered images, by entity tag.
+    pub pictures: Cache<String, Bytes>,
     pub decoders: Arc<Semaphore>,
     pub subscribers: Arc<Semaphore>,
     audited: Cache<(String, String, Option<Uid>), ()>,
@@ -65,7 +65,7 @@ impl Web {
             password_checks: Semaphore::new(2),
             instances: Cache::new(2048, Duration::from_secs(30)),
             metadata: Cache::new(64, minute),
-            thumbnails: Cache::new(1024, Duration::from_secs(600)),
+            pictures: Cache::new(1024, Duration::from_secs(600)),
             decoders: Arc::new(Semaphore::new(decoders)),
             subscribers: Arc::new(Semaphore::new(MAX_SUBSCRIBERS)),
             audited: Cache::new(4096, AUDIT_COALESCED),

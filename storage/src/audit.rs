@@ -36,6 +36,8 @@ pub enum AuditAction {
     Read,
     /// 110104 instances came in
     Store,
+    /// 110106 whole instances left the system
+    Export,
     /// 110105
     Delete,
     /// 110113 refused association, failed authorisation
@@ -45,7 +47,7 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ApplicationStart,
         Self::ApplicationStop,
         Self::SignIn,
@@ -53,6 +55,7 @@ impl AuditAction {
         Self::Query,
         Self::Read,
         Self::Store,
+        Self::Export,
         Self::Delete,
         Self::SecurityAlert,
         Self::Configuration,
@@ -68,6 +71,7 @@ impl AuditAction {
             Self::Query => "query",
             Self::Read => "read",
             Self::Store => "store",
+            Self::Export => "export",
             Self::Delete => "delete",
             Self::SecurityAlert => "security_alert",
             Self::Configuration => "configuration",

@@ -117,10 +117,15 @@ async fn reads_are_audited_once_and_without_values() {
     for _ in 0..3 {
         server.get(&format!("{PATH}/frames/1"), "application/octet-stream").await;
     }
+    for path in [PATH, "/dicom-web/studies/1.2.3"] {
+        server.get(path, "multipart/related; type=\"application/dicom\"").await;
+    }
     server.get("/dicom-web/studies?PatientName=Test*", "*/*").await;
     let trail = server.archive.audit_trail(100).await.unwrap();
     let of = |action| trail.iter().filter(|r| r.action == action).collect::<Vec<_>>();
     assert_eq!(of(storage::AuditAction::Read).len(), 1);
+    let exports = of(storage::AuditAction::Export);
+    assert_eq!((exports.len(), exports[0].study.as_deref()), (1, Some("1.2.3")));
     let queries = of(storage::AuditAction::Query);
     assert!(queries[0].detail.contains("PatientName") && !queries[0].detail.contains("Test"), "{queries:?}");
 }

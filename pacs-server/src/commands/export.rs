@@ -10,7 +10,7 @@ use pacs_core::{
     tags,
 };
 use std::path::{Path, PathBuf};
-use storage::{Archive, AuditAction, StoredInstance};
+use storage::{Archive, AuditAction, AuditRecord, StoredInstance};
 use tokio::{fs, io::AsyncWriteExt};
 
 #[derive(Debug, clap::Args)]
@@ -39,8 +39,10 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
             bail!("study {study} is not in the archive");
         }
         written += instances.len();
+        // Before anything leaves: an export that breaks off has shown something too.
+        let record = super::record(AuditAction::Export, format!("{} instances to a folder", instances.len()));
+        archive.audit(&AuditRecord { study: Some(study.to_string()), ..record }).await?;
         write_study(&archive, &instances, &arguments.to).await?;
-        super::audit(&archive, AuditAction::Read, format!("study {study} exported")).await?;
     }
     println!("{written} instances of {} studies written to {}", studies.len(), arguments.to.display());
     Ok(())

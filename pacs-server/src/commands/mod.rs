@@ -21,8 +21,11 @@ async fn open(config: &Config) -> anyhow::Result<Archive> {
 
 /// A change made from the command line, for the audit trail.
 async fn audit(archive: &Archive, action: AuditAction, detail: String) -> anyhow::Result<()> {
+    Ok(archive.audit(&record(action, detail)).await?)
+}
+
+/// What somebody on the command line did.
+fn record(action: AuditAction, detail: String) -> AuditRecord {
     let actor = std::env::var("USER").unwrap_or_else(|_| "command line".to_owned());
-    let record =
-        AuditRecord { at: 0, action, actor, origin: "localhost".to_owned(), success: true, study: None, detail };
-    Ok(archive.audit(&record).await?)
+    AuditRecord { at: 0, action, actor, origin: "localhost".to_owned(), success: true, study: None, detail }
 }
