@@ -12,11 +12,11 @@ pub struct Job {
     pub key: String,
     pub payload: serde_json::Value,
     pub state: JobState,
-    /// How often it was claimed, this time included.
+    /// How often it was claimed since it was queued or revived, this time included.
     pub attempts: i64,
     pub last_error: Option<String>,
     pub result: Option<String>,
-    /// Milliseconds since 1970-01-01 UTC.
+    /// When it was queued, or revived: milliseconds since 1970-01-01 UTC.
     pub created_at: i64,
     pub changed_at: i64,
     /// Who holds the lease.
@@ -104,7 +104,7 @@ impl Archive {
         rows.iter().map(job).collect()
     }
 
-    /// Makes a dead job due again.
+    /// Makes a dead job due again, with as many attempts as a new one.
     pub async fn revive(&self, job_id: &str) -> Result<(), ArchiveError> {
         let revived = self.inner.database.execute(sqlx::query(REVIVE).bind(job_id).bind(now())).await?;
         if revived.rows_affected() == 0 {
@@ -129,7 +129,8 @@ impl Archive {
             .bind(due_at)
             .bind(error)
             .bind(result)
-            .bind(now());
+            .bind(now())
+            .bind(job.created_at);
         if self.inner.database.execute(statement).await?.rows_affected() == 0 {
             return Err(ArchiveError::Conflict(format!("the lease on job {} is lost", job.id)));
         }
@@ -177,13 +178,15 @@ const CLAIM: &str =
 
 const ANY_DUE: &str = "select job_id from job where kind = $1 and state in ('due', 'leased') and due_at <= $2 limit 1";
 
+// Attempts count from 0 again after a revival: only with the time of it do they name a lease.
 const SETTLE: &str = "update job set state = $3, due_at = $4, last_error = coalesce($5, last_error),
         result = coalesce($6, result), changed_at = $7, worker = case when $3 = 'leased' then worker else '' end
-    where job_id = $1 and attempts = $2 and state = 'leased'";
+    where job_id = $1 and attempts = $2 and created_at = $8 and state = 'leased'";
 
 const JOBS: &str = "select job_id, kind, job_key, payload, state, attempts, last_error, result, created_at, changed_at,
         worker
     from job where substr(kind, 1, length($1)) = $1 and ($2 = '' or state = $2)
     order by created_at desc, job_id desc limit $3";
 
-const REVIVE: &str = "update job set state = 'due', due_at = $2, changed_at = $2 where job_id = $1 and state = 'dead'";
+const REVIVE: &str = "update job set state = 'due', attempts = 0, due_at = $2, created_at = $2, changed_at = $2
+    where job_id = $1 and state = 'dead'";

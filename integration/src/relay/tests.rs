@@ -156,17 +156,18 @@ async fn a_receiver_that_keeps_refusing_gets_no_more_than_its_tries() {
 }
 
 #[tokio::test]
-async fn a_rejection_is_a_dead_letter_that_can_be_revived() {
+async fn a_dead_letter_that_is_revived_has_all_its_tries_again() {
     let folder = tempfile::tempdir().unwrap();
     let archive = archive(&folder).await;
-    let receiver = receiver(&[Answer::Code("AR")]).await;
+    // A rejection ends it at once; of the two refusals after the revival, one would be the last of three tries.
+    let receiver = receiver(&[Answer::Code("AR"), Answer::Code("AE"), Answer::Code("AE")]).await;
     store_report(&archive, "2.25.77").await;
     let config = config(&[("emr", &receiver.address)]);
     let jobs = run_until_settled(&archive, config.clone(), "hl7:emr", 1).await;
     assert_eq!(jobs[0].state, JobState::Dead);
     archive.revive(&jobs[0].id).await.unwrap();
     let jobs = run_until_settled(&archive, config, "hl7:emr", 1).await;
-    assert_eq!(jobs[0].state, JobState::Done);
+    assert_eq!((jobs[0].state, jobs[0].attempts), (JobState::Done, 3));
 }
 
 #[tokio::test]

@@ -59,9 +59,11 @@ async fn a_job_is_done_once_and_leases_run_out() {
         archive.revive(&again.id).await.expect("revived");
         assert!(matches!(archive.revive(&again.id).await, Err(ArchiveError::NotFound(_))));
         let last = archive.claim("ai", "w4", lease).await.expect("a claim").expect("revived");
+        assert_eq!(last.attempts, 1, "a revived job starts afresh");
+        assert!(matches!(archive.finish(&lost, "a lease of its former life").await, Err(ArchiveError::Conflict(_))));
         archive.finish(&last, "done").await.expect("finished");
         let jobs = archive.jobs("", None, 10).await.expect("jobs");
-        assert_eq!((jobs[0].state, jobs[0].result.as_deref(), jobs[0].attempts), (JobState::Done, Some("done"), 4));
+        assert_eq!((jobs[0].state, jobs[0].result.as_deref(), jobs[0].attempts), (JobState::Done, Some("done"), 1));
     })
     .await;
 }
