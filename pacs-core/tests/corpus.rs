@@ -21,7 +21,7 @@ fn data() -> Option<PathBuf> {
     let shared = std::env::var_os("YINGHAI_SHARED").map_or_else(beside, PathBuf::from);
     let data = shared.join("data");
     if !data.is_dir() {
-        println!("skipped: no corpus at {}", data.display());
+        println!("skipped: no shared test data at {}", data.display());
         return None;
     }
     Some(data)

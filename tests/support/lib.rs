@@ -1,7 +1,8 @@
 //! A whole server on loopback, and the foreign programs that judge it.
 //!
 //! Scenario tests drive the built `pacs` binary (`PACS_BIN`, else built on first use) through programs nobody here
-//! wrote. A test whose peer or data is missing prints why and passes; CI installs all of them.
+//! wrote. A test whose peer or data is missing prints `skipped: ` and why, and passes; scripts/test installs the peers
+//! and takes such a line for a failure.
 
 use serde_json::Value;
 use std::{
@@ -25,7 +26,7 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("skipped: {} is not here", path.display());
+    eprintln!("skipped: no shared test data at {}", path.display());
     None
 }
 

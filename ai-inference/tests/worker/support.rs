@@ -91,7 +91,7 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     let root = std::env::var("YINGHAI_SHARED").unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared").into());
     let folder = PathBuf::from(root).join(path);
     if !folder.exists() {
-        println!("skipped: {path} of the shared test data is not there");
+        println!("skipped: no shared test data: {path}");
         return None;
     }
     Some(folder)

@@ -60,7 +60,7 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     if found.exists() {
         return Some(found);
     }
-    println!("skipped: no test data at {}", found.display());
+    println!("skipped: no shared test data at {}", found.display());
     None
 }
 

@@ -146,7 +146,7 @@ fn a_foreign_report_with_plane_regions_only_has_no_findings_in_space() {
     let shared = std::env::var("YINGHAI_SHARED").unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared").into());
     let path = Path::new(&shared).join("data/sr-seg/LIDC-IDRI-0001/sr_tid1500.dcm");
     let Ok(file) = std::fs::read(&path) else {
-        println!("skipped: the shared test data is not there");
+        println!("skipped: no shared test data");
         return;
     };
     let json = metadata(&file);

@@ -14,7 +14,7 @@ pub fn corpus() -> Option<PathBuf> {
     let shared = shared.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"));
     let data = shared.join("data");
     if !data.join("MANIFEST.tsv").is_file() {
-        eprintln!("skipped: no test corpus at {}", data.display());
+        eprintln!("skipped: no shared test data at {}", data.display());
         return None;
     }
     Some(data)

@@ -122,7 +122,7 @@ pub fn sqlite_and_folder() -> Home {
 /// `None`, with the reason printed, without a server.
 pub async fn postgres_and_folder() -> Option<Home> {
     let Ok(server) = std::env::var("PACS_TEST_POSTGRES_URL") else {
-        println!("PostgreSQL skipped: PACS_TEST_POSTGRES_URL is not set");
+        println!("skipped: PostgreSQL, as PACS_TEST_POSTGRES_URL is not set");
         return None;
     };
     sqlx::any::install_default_drivers();
