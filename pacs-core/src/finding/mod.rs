@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`to_sr`] | report → Part 10 file |
 //! | [`from_sr`] | metadata of an SR, ours or another's → report |
+//! | `request` | the orders that the images were made for |
 //! | `concept` | the coded concepts that both use |
 
 mod concept;
 mod content;
 mod read;
+mod request;
 mod write;
 
 use crate::uid::Uid;

@@ -75,7 +75,26 @@ fn nodule(number: u32) -> Finding {
 }
 
 fn written(report: &Report) -> Vec<u8> {
-    to_sr(report, Attributes::of(&source()).unwrap(), &identity()).unwrap()
+    written_from(report, &source())
+}
+
+fn written_from(report: &Report, source: &Value) -> Vec<u8> {
+    to_sr(report, Attributes::of(source).unwrap(), &identity()).unwrap()
+}
+
+/// [`source`] with two requested procedures, the second as sparse as the standard allows.
+fn ordered_source() -> Value {
+    let code = json!({"00080100": {"vr": "SH", "Value": ["CTTHOR"]}, "00080102": {"vr": "SH", "Value": ["99X"]},
+        "00080104": {"vr": "LO", "Value": ["胸部 CT 平扫"]}});
+    let mut source = source();
+    source["00402016"] = json!({"vr": "LO", "Value": ["ORDER-1"]});
+    source["00400275"] = json!({"vr": "SQ", "Value": [
+        {"00401001": {"vr": "SH", "Value": ["RP-1"]}, "00080050": {"vr": "SH", "Value": ["A-8"]},
+            "00321060": {"vr": "LO", "Value": ["Chest"]}, "00321064": {"vr": "SQ", "Value": [code, {}]}},
+        {"00401001": {"vr": "SH", "Value": ["RP-2"]}},
+        {},
+    ]});
+    source
 }
 
 fn read(file: &[u8]) -> Report {
@@ -96,6 +115,28 @@ fn patient_and_study_are_those_of_the_images() {
     assert_eq!(sr.text(dicom_dictionary_std::tags::STUDY_DESCRIPTION), Some("胸部 CT"));
     assert_eq!(sr.text(dicom_dictionary_std::tags::ACCESSION_NUMBER), Some("A-7"));
     assert_eq!(sr.text(dicom_dictionary_std::tags::STUDY_INSTANCE_UID), Some(uid(1).as_str()));
+}
+
+#[test]
+fn the_orders_of_the_images_are_referenced() {
+    use dicom_dictionary_std::tags;
+    let requests = |source: &Value| {
+        let json = metadata(&written_from(&report(vec![]), source));
+        let sr = Attributes::of(&json).unwrap();
+        let texts = |request: Attributes<'_>| {
+            let code = request.item(tags::REQUESTED_PROCEDURE_CODE_SEQUENCE);
+            let of = |tag| request.text(tag).unwrap_or_default().to_owned();
+            assert_eq!(of(tags::STUDY_INSTANCE_UID), uid(1).as_str());
+            let code = code.and_then(|code| code.text(tags::CODE_MEANING)).unwrap_or_default().to_owned();
+            let order = of(tags::PLACER_ORDER_NUMBER_IMAGING_SERVICE_REQUEST);
+            [of(tags::ACCESSION_NUMBER), of(tags::REQUESTED_PROCEDURE_ID), order, code]
+        };
+        sr.items(tags::REFERENCED_REQUEST_SEQUENCE).map(texts).collect::<Vec<_>>()
+    };
+    let expected = [["A-8", "RP-1", "ORDER-1", "胸部 CT 平扫"], ["A-7", "RP-2", "ORDER-1", ""]];
+    assert_eq!(requests(&ordered_source()), expected);
+    assert_eq!(requests(&source()), [["A-7", "", "", ""]]);
+    assert_eq!(requests(&json!({})), [[""; 4]; 0]);
 }
 
 #[test]
@@ -133,8 +174,9 @@ fn dciodvfy_errors(file: &[u8]) -> Option<Vec<String>> {
 
 #[test]
 fn dciodvfy_finds_no_error() {
-    for findings in [vec![], (1..4).map(nodule).collect()] {
-        match dciodvfy_errors(&written(&report(findings))) {
+    let three: Vec<_> = (1..4).map(nodule).collect();
+    for (findings, source) in [(vec![], source()), (three.clone(), source()), (three, ordered_source())] {
+        match dciodvfy_errors(&written_from(&report(findings), &source)) {
             Some(errors) => assert_eq!(errors, Vec::<String>::new()),
             None => println!("skipped: dciodvfy is not installed"),
         }

@@ -1,6 +1,6 @@
 //! Report → Comprehensive 3D SR (PS3.3 A.35.13), TID 1500.
 
-use super::{Finding, FindingError, Identity, Report, concept::*, content::*};
+use super::{Finding, FindingError, Identity, Report, concept::*, content::*, request::referenced_requests};
 use crate::{attributes::Attributes, part10, sop_class};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{tags, uids};
@@ -38,6 +38,10 @@ pub fn to_sr(report: &Report, source: Attributes<'_>, identity: &Identity) -> Re
     put_shared(&mut sr, report, source);
     put_series_and_equipment(&mut sr, report, identity);
     put_document(&mut sr, report, identity);
+    let requests = referenced_requests(source, &report.study);
+    if !requests.is_empty() {
+        sr.put(sequence(tags::REFERENCED_REQUEST_SEQUENCE, requests));
+    }
     let content = document_content(report, identity);
     sr.put(sequence(tags::CONTENT_SEQUENCE, content));
     encode(sr)

@@ -6,7 +6,8 @@ use crate::pixel::{ImagePixel, PixelError};
 
 const SOC: u16 = 0xFF4F;
 const SIZ: u16 = 0xFF51;
-const COD: u16 = 0xFF52;
+pub(super) const COD: u16 = 0xFF52;
+pub(super) const COC: u16 = 0xFF53;
 pub(super) const SOT: u16 = 0xFF90;
 
 /// Isot has 16 bits (§A.4.2).
@@ -22,6 +23,9 @@ pub(super) struct Siz {
     pub signed: bool,
     /// Rsiz bit 14: ISO/IEC 15444-15.
     pub high_throughput: bool,
+    pub tiles: u64,
+    /// Columns and rows of the largest tile.
+    pub tile: (u32, u32),
 }
 
 impl Siz {
@@ -36,7 +40,8 @@ impl Siz {
         let rows = size(end.1, start.1).ok_or_else(too_short)?;
         let across =
             |end: u32, tile: u32, start: u32| u64::from(end.saturating_sub(start)).div_ceil(tile.max(1).into());
-        if across(end.0, tile.0, tile_start.0) * across(end.1, tile.1, tile_start.1) > MAX_TILES {
+        let tiles = across(end.0, tile.0, tile_start.0).saturating_mul(across(end.1, tile.1, tile_start.1));
+        if tiles > MAX_TILES {
             return Err(PixelError::codec("too many tiles"));
         }
         let components = fields.u16()?;
@@ -49,7 +54,8 @@ impl Siz {
         }
         let high_throughput = capabilities & 0x4000 != 0;
         let (precision, signed) = ((depth & 0x7F) + 1, depth & 0x80 != 0);
-        Ok(Self { columns, rows, components, precision, signed, high_throughput })
+        let tile = (tile.0.min(columns), tile.1.min(rows));
+        Ok(Self { columns, rows, components, precision, signed, high_throughput, tiles, tile })
     }
 
     pub fn check(&self, image: &ImagePixel) -> Result<(), PixelError> {
@@ -165,7 +171,16 @@ mod tests {
     #[test]
     fn the_sign_and_precision_of_the_samples_are_read() {
         let read = Siz::read(&siz(&[[0x8F, 1, 1]], 8)).unwrap();
-        let expected = Siz { columns: 8, rows: 4, components: 1, precision: 16, signed: true, high_throughput: true };
+        let expected = Siz {
+            columns: 8,
+            rows: 4,
+            components: 1,
+            precision: 16,
+            signed: true,
+            high_throughput: true,
+            tiles: 1,
+            tile: (8, 4),
+        };
         assert_eq!(read, expected);
     }
 

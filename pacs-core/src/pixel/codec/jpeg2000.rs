@@ -1,7 +1,7 @@
 //! JPEG 2000 (ISO/IEC 15444-1), bare or in a JP2 file; high-throughput codestreams go on to their decoder.
 
 use super::codestream::{self, Cod, Siz};
-use super::{Decoded, htjpeg2000};
+use super::{Decoded, htjpeg2000, partition};
 use crate::pixel::{ImagePixel, PixelError};
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 
@@ -14,6 +14,7 @@ pub(in crate::pixel) fn decode(image: &ImagePixel, encoded: &[u8]) -> Result<Dec
     let codestream = codestream::find(encoded)?;
     let siz = Siz::read(codestream)?;
     siz.check(image)?;
+    partition::check(codestream, &siz)?;
     let cod = Cod::read(codestream)?;
     let ybr = Decoded::declared_ybr(image) && !cod.colour_transform;
     let values = match siz.high_throughput {

@@ -11,6 +11,7 @@ pub(super) mod jpeg2000;
 pub(super) mod jpeg_ls;
 #[cfg(feature = "jpeg-xl")]
 pub(super) mod jpeg_xl;
+mod partition;
 pub(super) mod rle;
 mod segments;
 
