@@ -14,7 +14,7 @@ const EXAMPLES: &str = "Examples:
   pacs demo                                   push a synthetic chest CT to the running server and wait for the AI
   pacs import scans/ disk.zip DICOMDIR        take files in without the network
   pacs token create --user admin --name ci    a token for Authorization: Bearer
-  storescu -aec YINGHAI 127.0.0.1 11112 +sd +r scans/     push with dcmtk";
+  dcmsend --no-halt -aec YINGHAI 127.0.0.1 11112 +sd +r scans/     push with dcmtk";
 
 /// Yinghai (影海): a PACS that reads lungs. Receives over DICOM, shows in the browser, reports to the EMR.
 #[derive(Parser)]
@@ -133,5 +133,34 @@ async fn wait_for_signal() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// clap parses into whichever has the id, and panics where the types differ.
+    #[test]
+    fn no_command_has_an_argument_of_a_global_ones_id() {
+        let root = Arguments::command();
+        let globals: Vec<_> = root.get_arguments().filter(|a| a.is_global_set()).map(clap::Arg::get_id).collect();
+        let mut commands: Vec<&clap::Command> = root.get_subcommands().collect();
+        assert!(!globals.is_empty() && !commands.is_empty());
+        while let Some(command) = commands.pop() {
+            for argument in command.get_arguments() {
+                assert!(!globals.contains(&argument.get_id()), "{} {}", command.get_name(), argument.get_id());
+            }
+            commands.extend(command.get_subcommands());
+        }
+    }
+
+    #[test]
+    fn application_entities_are_named_on_the_command_line() {
+        for line in ["pacs ae add CT1 --host 10.0.0.7 --port 104 --store", "pacs ae remove CT1", "pacs echo CT1"] {
+            let parsed = Arguments::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok_and(|arguments| arguments.settings.ae_title.is_none()), "{line}");
+        }
     }
 }

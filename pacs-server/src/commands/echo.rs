@@ -9,6 +9,7 @@ use std::time::Instant;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// AE title to call: one of `pacs ae list`, or any together with --address; without it the running server is called
+    #[arg(id = "peer", value_name = "AE_TITLE")]
     ae_title: Option<AeTitle>,
     /// host:port
     #[arg(long)]

@@ -11,6 +11,8 @@ pub enum PeerCommand {
     ///
     /// Example: pacs ae add CT1 --host 10.0.0.7 --port 104 --store
     Add {
+        // Not `ae_title`: that is the id of the flag that says our own, and clap would take one for the other.
+        #[arg(id = "peer", value_name = "AE_TITLE")]
         ae_title: AeTitle,
         /// Only calls from this host are taken, and it is called there
         #[arg(long)]
@@ -25,7 +27,10 @@ pub enum PeerCommand {
         find: bool,
     },
     /// Shut an application entity out
-    Remove { ae_title: AeTitle },
+    Remove {
+        #[arg(id = "peer", value_name = "AE_TITLE")]
+        ae_title: AeTitle,
+    },
     /// List application entities
     List,
 }
