@@ -12,7 +12,7 @@ fn in_folder(folder: &Path, arguments: &[&str]) -> Command {
 #[test]
 fn help_shows_examples() {
     let text = run(Command::new(pacs()).arg("--help"));
-    assert!(text.contains("Examples:") && text.contains("storescu"), "{text}");
+    assert!(text.contains("Examples:") && text.contains("dcmsend"), "{text}");
 }
 
 #[test]
@@ -51,10 +51,16 @@ fn import_tells_what_it_took_and_what_not() {
     }
     let count = fs::read_dir(&inbox).expect("listed").count();
     fs::write(inbox.join("readme.txt"), "not DICOM").expect("written");
+    // Neither a way out of the folder nor a circle is followed, and both are told of.
+    std::os::unix::fs::symlink("/etc", inbox.join("outside")).expect("a link");
+    std::os::unix::fs::symlink(&inbox, inbox.join("circle")).expect("a link");
     let first = run(&mut in_folder(folder.path(), &["import", "inbox"]));
     assert!(first.contains(&format!("stored     {count}")), "{first}");
     assert!(first.contains("skipped    1 files that are not DICOM"), "{first}");
+    assert!(first.contains("skipped    2 symbolic links"), "{first}");
 
+    fs::remove_file(inbox.join("outside")).expect("removed");
+    fs::remove_file(inbox.join("circle")).expect("removed");
     run(Command::new("zip").args(["-qr", "inbox.zip", "inbox"]).current_dir(folder.path()));
     let second = run(&mut in_folder(folder.path(), &["import", "inbox.zip"]));
     assert!(second.contains(&format!("duplicate  {count}")), "{second}");
@@ -110,4 +116,13 @@ fn users_and_tokens_open_and_close_the_door() {
     scenarios::wait_for("the token to end", std::time::Duration::from_secs(60), || {
         (status(&token) == 401).then_some(())
     });
+}
+
+#[test]
+fn application_entities_are_let_in_and_shut_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    run(&mut in_folder(folder.path(), &["ae", "add", "CT1", "--host", "10.0.0.7", "--port", "104", "--store"]));
+    assert!(run(&mut in_folder(folder.path(), &["ae", "list"])).contains("CT1"));
+    run(&mut in_folder(folder.path(), &["ae", "remove", "CT1"]));
+    assert!(!run(&mut in_folder(folder.path(), &["ae", "list"])).contains("CT1"));
 }

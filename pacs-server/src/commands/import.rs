@@ -29,10 +29,20 @@ const CHUNK: usize = 256 << 10;
 const MEDIA_STORAGE_DIRECTORY: &str = "1.2.840.10008.1.3.10";
 
 /// A file to take in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 enum Source {
-    File { path: PathBuf, named: bool },
+    File {
+        path: PathBuf,
+        named: bool,
+    },
     Zip(PathBuf),
+    /// Found in a folder. Not followed: it may lead in circles or out of what was meant.
+    Link(PathBuf),
+    /// A folder that cannot be looked into.
+    Unreadable {
+        name: String,
+        reason: String,
+    },
 }
 
 /// What became of the files.
@@ -43,6 +53,7 @@ struct Summary {
     identical: usize,
     not_dicom: usize,
     directories: usize,
+    links: usize,
     /// Reason → files.
     rejected: BTreeMap<String, Vec<String>>,
 }
@@ -51,6 +62,7 @@ enum Fate {
     Ingested(Outcome),
     NotDicom,
     Directory,
+    Link,
     Rejected(String),
 }
 
@@ -93,6 +105,7 @@ impl Summary {
             }
             Fate::NotDicom => self.not_dicom += 1,
             Fate::Directory => self.directories += 1,
+            Fate::Link => self.links += 1,
             Fate::Rejected(reason) => self.rejected.entry(reason).or_default().push(name),
         }
     }
@@ -124,6 +137,9 @@ impl Summary {
         if self.directories > 0 {
             text.push_str(&format!("skipped    {} DICOMDIR indexes\n", self.directories));
         }
+        if self.links > 0 {
+            text.push_str(&format!("skipped    {} symbolic links; name their targets to take those in\n", self.links));
+        }
         text
     }
 }
@@ -134,9 +150,7 @@ fn collect(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
     for path in paths {
         let kind = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
         if kind.is_dir() {
-            let files = walkdir::WalkDir::new(path).sort_by_file_name().into_iter().filter_map(Result::ok);
-            let files = files.filter(|entry| entry.file_type().is_file());
-            sources.extend(files.map(|entry| source(entry.into_path(), false)));
+            sources.extend(walkdir::WalkDir::new(path).sort_by_file_name().into_iter().filter_map(found));
         } else if path.file_name().is_some_and(|name| name.eq_ignore_ascii_case("DICOMDIR")) {
             sources.extend(listed_in(path)?.into_iter().map(|path| Source::File { path, named: true }));
         } else {
@@ -144,6 +158,20 @@ fn collect(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
         }
     }
     Ok(sources)
+}
+
+/// What a folder holds, as far as it is to be taken in or told of; folders themselves, sockets and pipes are neither.
+fn found(entry: walkdir::Result<walkdir::DirEntry>) -> Option<Source> {
+    match entry {
+        Ok(entry) if entry.file_type().is_file() => Some(source(entry.into_path(), false)),
+        Ok(entry) if entry.file_type().is_symlink() => Some(Source::Link(entry.into_path())),
+        Ok(_) => None,
+        Err(error) => {
+            let name = error.path().map(|path| path.display().to_string()).unwrap_or_default();
+            let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+            Some(Source::Unreadable { name, reason })
+        }
+    }
 }
 
 fn source(path: PathBuf, named: bool) -> Source {
@@ -179,6 +207,8 @@ fn take_in(archive: &Archive, source: &Source) -> Vec<(String, Fate)> {
             vec![(name, fate.unwrap_or_else(Fate::Rejected))]
         }
         Source::Zip(path) => take_in_zip(archive, path),
+        Source::Link(path) => vec![(path.display().to_string(), Fate::Link)],
+        Source::Unreadable { name, reason } => vec![(name.clone(), Fate::Rejected(reason.clone()))],
     }
 }
 
@@ -251,5 +281,18 @@ async fn ingest(archive: &Archive, name: &str, mut reader: impl Read) -> Result<
             return incoming.commit(&Expected::default()).await;
         }
         incoming.write(&chunk[..read]).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_a_failure() {
+        let gone = walkdir::WalkDir::new("/nonexistent/folder").into_iter().next().expect("an error");
+        let Some(Source::Unreadable { name, reason }) = found(gone) else { panic!("not told of") };
+        assert_eq!(name, "/nonexistent/folder");
+        assert!(reason.contains("No such file"), "{reason}");
     }
 }
