@@ -238,7 +238,7 @@ async function onPhone(state, uid) {
     await shown(page);
     await page.waitForTimeout(500);
   }
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+  const wide = await page.evaluate((width) => document.documentElement.scrollWidth > width, phone.width);
   assert.equal(wide, false, "the page is wider than the phone");
   await picture(page, "phone-viewer");
 }

@@ -106,7 +106,7 @@ impl Filter {
     fn url(&self, today: &str, limit: usize, key: &str, text: &str, modality: &str) -> String {
         let mut url = format!("/dicom-web/studies?limit={limit}&includefield=StudyDescription");
         if !key.is_empty() {
-            let _ = write!(url, "&{key}={}", percent_encode(&wildcard(text)));
+            let _ = write!(url, "&{key}={}", percent_encode(&wildcard(key, text)));
         }
         if !modality.is_empty() {
             let _ = write!(url, "&ModalitiesInStudy={modality}");
@@ -118,9 +118,14 @@ impl Filter {
     }
 }
 
-/// A text typed without wildcards is looked for anywhere in the value.
-fn wildcard(text: &str) -> String {
-    if text.contains(['*', '?']) { text.to_owned() } else { format!("*{text}*") }
+/// A text typed without wildcards is looked for anywhere in the value. Between the words of a name anything may stand:
+/// `Zhang^San` is shown, and typed, as "Zhang San".
+fn wildcard(key: &str, text: &str) -> String {
+    if text.contains(['*', '?']) {
+        return text.to_owned();
+    }
+    let words: Vec<&str> = if key == "PatientName" { text.split_whitespace().collect() } else { vec![text] };
+    format!("*{}*", words.join("*"))
 }
 
 /// Percent-encodes all but RFC 3986 unreserved characters and `*`.
@@ -226,8 +231,14 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_found_as_it_is_shown() {
+        assert_eq!(wildcard("PatientName", "doe  j"), "*doe*j*");
+        assert_eq!(wildcard("PatientID", "A 7"), "*A 7*");
+    }
+
+    #[test]
     fn a_typed_wildcard_is_left_alone_and_signs_cannot_add_parameters() {
-        assert_eq!(wildcard("Zh?ng*"), "Zh?ng*");
+        assert_eq!(wildcard("PatientName", "Zh?ng* X"), "Zh?ng* X");
         assert_eq!(percent_encode("a&b=c d"), "a%26b%3Dc%20d");
     }
 
