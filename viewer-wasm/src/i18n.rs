@@ -158,6 +158,7 @@ texts! {
     WheelDrag: "wheel, ↑ ↓, one finger", "滚轮、↑ ↓、单指滑动";
     ErrorForbidden: "This account may not see this.", "当前账号无权查看。";
     ErrorNotFound: "It is not in the archive (any more).", "归档中没有（或已删除）该内容。";
+    ErrorNoPicture: "There is no still picture in it, such as in a video, or it was deleted.", "其中没有静态图像（例如视频），或已删除。";
     ErrorServer: "The server could not answer.", "服务器出错。";
     ErrorAnswer: "The server answered in a way this viewer does not understand.", "无法理解服务器的应答。";
 }

@@ -440,10 +440,18 @@ impl Viewer {
     /// Index of the slice of the active series on which a finding's centre lies.
     pub fn slice_of(&self, report: &Report, finding: &Finding) -> Option<usize> {
         let slices = self.slices();
-        let named = |slice: &Slice| {
-            slice.key.sop_instance == finding.sop_instance && finding.frame.is_none_or(|frame| frame == slice.key.frame)
+        slices.iter().position(|slice| slice.shows(finding)).or_else(|| self.nearest(report, finding))
+    }
+
+    /// Number, from 1, of the image that a finding lies on: of the series it was made from where that is here, whatever
+    /// series is looked at.
+    pub fn image_number(&self, report: &Report, finding: &Finding) -> Option<usize> {
+        let own = self.series.iter().find(|series| series.row.series == report.series);
+        let index = match own.map(|series| &series.slices) {
+            Some(Slices::Ready(slices)) => slices.iter().position(|slice| slice.shows(finding)),
+            _ => None,
         };
-        slices.iter().position(named).or_else(|| self.nearest(report, finding))
+        index.or_else(|| self.slice_of(report, finding)).map(|index| index + 1)
     }
 
     fn nearest(&self, report: &Report, finding: &Finding) -> Option<usize> {

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use pacs_core::finding::Finding;
 use pacs_core::geometry::Plane;
 use pacs_core::person_name::PersonName;
 use pacs_core::pixel::{ImagePixel, ModalityLut, VoiLut};
@@ -166,6 +167,11 @@ impl Slice {
     pub fn extent(&self) -> Option<Extent> {
         let image = self.image.as_ref().ok()?;
         Some(Extent { columns: f64::from(image.columns), rows: f64::from(image.rows), pixel_aspect: self.pixel_aspect })
+    }
+
+    /// Whether a finding's report names this image, or this frame of it.
+    pub fn shows(&self, finding: &Finding) -> bool {
+        self.key.sop_instance == finding.sop_instance && finding.frame.is_none_or(|frame| frame == self.key.frame)
     }
 }
 

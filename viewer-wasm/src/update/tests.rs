@@ -277,6 +277,49 @@ fn a_finding_of_another_frame_of_reference_is_not_drawn() {
 }
 
 #[test]
+fn a_finding_keeps_its_image_number_while_another_series_is_looked_at() {
+    let (mut model, epoch) = reading(12);
+    let rows = series_list(&[(SERIES, "CT", 12), ("1.2.8", "SEG", 1)]);
+    update(&mut model, Msg::Fetched(Fetch::Series { epoch, study: uid(STUDY) }, Ok(vec![rows])));
+    let StoredReport { report, .. } = report();
+    assert_eq!(viewer(&model).image_number(&report, &report.findings[0]), Some(7));
+    send(&mut model, ReadingMsg::OpenSeries(uid("1.2.8")));
+    assert_eq!(viewer(&model).image_number(&report, &report.findings[0]), Some(7));
+}
+
+#[test]
+fn only_what_devices_alone_observed_is_an_ai_result() {
+    let code = |value: &str| {
+        json!({"vr": "SQ", "Value": [{
+        "00080100": {"vr": "SH", "Value": [value]}, "00080102": {"vr": "SH", "Value": ["DCM"]}}]})
+    };
+    let observer = |kind: &str| json!({"0040A043": code("121005"), "0040A168": code(kind)});
+    let evidence = json!([{"00081115": {"vr": "SQ", "Value": [{"0020000E": {"vr": "UI", "Value": [SERIES]}}]}}]);
+    let library = json!({"0040A043": code("111028"), "0040A730": {"vr": "SQ", "Value": [{
+        "0040A043": code("126200"), "0040A730": {"vr": "SQ", "Value": [{
+            "0040A043": code("112227"), "0040A124": {"vr": "UI", "Value": ["1.2.9"]}}]}}]}});
+    let reports_after = |observers: &[&str]| {
+        let (mut model, epoch) = reading(3);
+        let rows = series_list(&[(SERIES, "CT", 3), ("1.6", "SR", 1)]);
+        update(&mut model, Msg::Fetched(Fetch::Series { epoch, study: uid(STUDY) }, Ok(vec![rows])));
+        let mut content: Vec<Value> = observers.iter().map(|kind| observer(kind)).collect();
+        content.push(library.clone());
+        let sr = json!([{
+            "0020000D": {"vr": "UI", "Value": [STUDY]},
+            "00080018": {"vr": "UI", "Value": ["1.6.1"]},
+            "0040A043": code("126000"),
+            "0040A375": {"vr": "SQ", "Value": evidence},
+            "0040A730": {"vr": "SQ", "Value": content}
+        }]);
+        update(&mut model, Msg::Fetched(metadata_of(epoch, "1.6"), Ok(vec![sr])));
+        viewer(&model).reports.len()
+    };
+    let (person, device) = ("121006", "121007");
+    assert_eq!(reports_after(&[device]), 1);
+    assert_eq!([reports_after(&[person]), reports_after(&[person, device]), reports_after(&[])], [0, 0, 0]);
+}
+
+#[test]
 fn a_report_that_arrives_is_fetched_without_disturbing_the_reader() {
     let (mut model, epoch) = reading(3);
     send(&mut model, ReadingMsg::GoTo(2));

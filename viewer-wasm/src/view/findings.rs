@@ -27,7 +27,7 @@ fn items(model: &Model) -> Vec<Item> {
     let item = |(stored, finding): (&crate::model::StoredReport, &pacs_core::finding::Finding)| Item {
         report: stored.sop_instance.clone(),
         number: finding.number,
-        slice: viewer.slice_of(&stored.report, finding).map(|index| index + 1),
+        slice: viewer.image_number(&stored.report, finding),
         long_axis_mm: finding.long_axis_mm,
         short_axis_mm: finding.short_axis_mm,
         volume_mm3: finding.volume_mm3,
@@ -35,6 +35,12 @@ fn items(model: &Model) -> Vec<Item> {
         confidence: finding.confidence,
     };
     viewer.findings().map(item).collect()
+}
+
+/// Whether there is no AI result and none to wait for: the AI reads CT.
+fn is_absent(model: &Model) -> bool {
+    let Some(viewer) = &model.viewer else { return true };
+    viewer.reports.is_empty() && !viewer.series.iter().any(|series| series.row.modality == "CT")
 }
 
 /// Name and version of the algorithms whose reports are shown.
@@ -52,12 +58,14 @@ pub fn Findings(ui: Ui) -> impl IntoView {
     let items = ui.memo(items);
     let algorithms = ui.memo(algorithms);
     let reported = ui.memo(|model| model.viewer.as_ref().is_some_and(|viewer| !viewer.reports.is_empty()));
+    let absent = ui.memo(is_absent);
     let shown = ui.memo(|model| model.viewer.as_ref().is_some_and(|viewer| viewer.show_findings));
     let (none_yet, nothing) = (ui.text(Text::NoFindings), ui.text(Text::NothingFound));
     let count = move || items.with(|items| if items.is_empty() { String::new() } else { items.len().to_string() });
     let label = ui.text(Text::ShowFindings);
     view! {
-        <aside class="findings" class:idle=move || !reported.get() aria-label=ui.text(Text::Findings)>
+        <aside class="findings" class:idle=move || !reported.get() class:absent=move || absent.get()
+            aria-label=ui.text(Text::Findings)>
             <h2>{ui.text(Text::Findings)}<span class="count">{count}</span>
                 <button class="tool" aria-label=label title=label aria-pressed=move || shown.get().to_string()
                     on:click=move |_| ui.send(Msg::Reading(ReadingMsg::ShowFindings))><Icon path=icon::MARK/></button>

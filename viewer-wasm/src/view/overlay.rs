@@ -52,7 +52,7 @@ fn place(model: &Model) -> Vec<String> {
     let Some(slice) = viewer.slice() else { return Vec::new() };
     let text = |text| model.language.text(text);
     let number = format!("{} {} / {}", text(Text::Slice), viewer.at + 1, viewer.slices().len());
-    let location = slice.plane.map(|plane| format!("{} {:.1} mm", text(Text::Location), plane.distance()));
+    let location = slice.plane.map(|plane| format!("{} {} mm", text(Text::Location), tenths(plane.distance())));
     let thickness = slice.facts.thickness_mm.map(|mm| format!("{} {mm:.2} mm", text(Text::Thickness)));
     said([number, location.unwrap_or_default(), thickness.unwrap_or_default()])
 }
@@ -71,6 +71,12 @@ fn look(model: &Model) -> Vec<String> {
         .map(|place| format!("{} {:.0} %", text(Text::ZoomLabel), place.column_px * viewer.pixel_ratio * 100.0));
     let lossy = if slice.facts.lossy { text(Text::Lossy).to_owned() } else { String::new() };
     said([lossy, window.unwrap_or_default(), zoom.unwrap_or_default()])
+}
+
+/// One digit, and no minus before a zero: the distance of a slice through the origin is often -0.
+fn tenths(value: f64) -> String {
+    let text = format!("{value:.1}");
+    if text == "-0.0" { "0.0".to_owned() } else { text }
 }
 
 /// Whole numbers where they are large, three digits where they are small.
@@ -147,6 +153,11 @@ fn mark(ui: Ui, circle: Circle) -> impl IntoView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slice_through_the_origin_lies_at_zero() {
+        assert_eq!([tenths(-0.0), tenths(-0.04), tenths(-0.06), tenths(12.34)], ["0.0", "0.0", "-0.1", "12.3"]);
+    }
 
     #[test]
     fn windows_are_written_as_readers_say_them() {

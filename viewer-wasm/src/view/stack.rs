@@ -12,7 +12,7 @@ use super::toolbar::Toolbar;
 use super::{PageButtons, Ui, patient, problem_text};
 use crate::browser;
 use crate::i18n::Text;
-use crate::model::{Load, LoadError, Model, Msg, Slices, Viewer};
+use crate::model::{Load, LoadError, Model, Msg, Problem, Slices, Viewer};
 
 #[component]
 pub fn Reading(ui: Ui) -> impl IntoView {
@@ -107,6 +107,9 @@ fn slice_message(model: &Model, viewer: &Viewer) -> Option<(String, bool)> {
     match (&slice.image, viewer.loads.get(&slice.key)) {
         (Err(reason), _) => cannot(reason),
         (Ok(_), Some(Load::Failed { error: LoadError::Decode(reason), .. })) => cannot(reason),
+        (Ok(_), Some(Load::Failed { error: LoadError::Fetch(Problem::Status { status: 404 | 410, .. }), .. })) => {
+            cannot(model.language.text(Text::ErrorNoPicture))
+        }
         (Ok(_), Some(Load::Failed { error: LoadError::Fetch(problem), .. })) => cannot(&problem_text(model, problem)),
         _ if model.frames.contains(&slice.key) => None,
         _ => Some((model.language.text(Text::LoadingSlice).to_owned(), false)),

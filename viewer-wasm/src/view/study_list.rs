@@ -237,5 +237,5 @@ fn push_command(model: &Model) -> String {
     let server = model.server.clone().unwrap_or_default();
     let ae_title = if server.ae_title.is_empty() { "YINGHAI" } else { &server.ae_title };
     let port = server.dicom_port.unwrap_or(11112);
-    format!("storescu -aec {ae_title} +sd +r {} {port} FOLDER", model.host)
+    format!("dcmsend --no-halt -aec {ae_title} +sd +r {} {port} FOLDER", model.host)
 }
