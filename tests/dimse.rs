@@ -91,6 +91,37 @@ fn two_contents_under_one_uid_and_one_uid_in_two_series_are_all_kept() {
     }
 }
 
+#[test]
+fn palettes_and_hanging_protocols_are_kept_though_they_have_no_study() {
+    let Some(folder) = shared("data/conformance/sop-class/color-palette") else { return };
+    let Some(protocol) = shared("data/presentation/weasis_NeurosurgeryPlan_HP.dcm") else { return };
+    let server = Server::start(&["--set", "ai.enabled=false"]);
+    let palettes = fs::read_dir(folder).expect("listed").filter_map(Result::ok).map(|entry| entry.path());
+    let palettes: Vec<_> = palettes.filter(|path| path.extension().is_some_and(|e| e == "dcm")).collect();
+    let Some(mut storescu) = server.storescu() else { return };
+    run(storescu.args(["+sd", "-xe"]).args(&palettes).arg(&protocol));
+    for (resource, files) in [("color-palettes", palettes), ("hanging-protocols", vec![protocol])] {
+        let listed = server.get(&format!("/dicom-web/{resource}"));
+        let listed = listed.as_array().expect("a list");
+        assert_eq!(listed.len(), files.len(), "{resource}");
+        let uids = listed.iter().map(|object| object["00080018"]["Value"][0].as_str().expect("a UID"));
+        let held: Vec<_> = uids
+            .map(|uid| {
+                server.request(&format!("/dicom-web/{resource}/{uid}"), "application/dicom").bytes().expect("a body")
+            })
+            .collect();
+        for file in files {
+            let sent = fs::read(&file).expect("read");
+            assert!(
+                held.iter().any(|held| data_set(held) == data_set(&sent)),
+                "{} came back otherwise",
+                file.display()
+            );
+        }
+    }
+    assert_eq!(server.get("/dicom-web/studies"), serde_json::json!([]));
+}
+
 /// Sends bytes, reads what comes back until the peer closes or a second passes.
 fn send(server: &Server, bytes: &[u8]) -> Vec<u8> {
     let mut socket = TcpStream::connect(("127.0.0.1", server.dicom)).expect("connected");

@@ -25,7 +25,7 @@ use storage::{AuditAction, StoredInstance};
 
 const OCTET_STREAM: &str = "application/octet-stream";
 /// A value that cannot be streamed as stored (big endian, fragments outside pixel data) may have this many bytes.
-const MAX_JOINED: u64 = 256 << 20;
+pub const MAX_JOINED: u64 = 256 << 20;
 
 pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
     let web = &asked.web;
@@ -55,12 +55,12 @@ pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub enum Step {
     Tag(Tag),
     Item(usize),
 }
 
-fn steps(path: &str) -> Result<Vec<Step>, WebError> {
+pub fn steps(path: &str) -> Result<Vec<Step>, WebError> {
     let malformed = || WebError::bad_request("bulk data is named by tags of eight hexadecimal digits and item numbers");
     let step = |(index, text): (usize, &str)| {
         if index % 2 == 1 {
@@ -96,7 +96,7 @@ async fn locate(web: &Web, instance: &Arc<StoredInstance>, steps: &[Step]) -> Re
     }
 }
 
-fn element<'a>(data_set: &'a DataSet, steps: &[Step]) -> Option<&'a Element> {
+pub fn element<'a>(data_set: &'a DataSet, steps: &[Step]) -> Option<&'a Element> {
     match steps {
         [Step::Tag(tag)] => data_set.get(*tag),
         [Step::Tag(tag), Step::Item(index), rest @ ..] => element(data_set.items(*tag).get(*index)?, rest),

@@ -7,6 +7,7 @@
 //! | `qido` | search (PS3.18 §10.6) |
 //! | `wado`, `metadata`, `frames`, `bulkdata`, `rendered` | retrieve (§10.4) |
 //! | `stow` | store (§10.5) |
+//! | `non_patient` | palettes, protocols, templates (§12) |
 //! | `versions` | several contents under one SOP Instance UID |
 //! | `events`, `status` | server-sent events, health, jobs |
 //! | `viewer` | the built-in files |
@@ -32,6 +33,7 @@ mod frames;
 mod media_type;
 mod metadata;
 mod multipart;
+mod non_patient;
 mod qido;
 mod rendered;
 mod resource;
@@ -50,12 +52,13 @@ pub use viewer::is_built as viewer_is_built;
 
 use auth::Right;
 use axum::{
-    Router,
+    Extension, Router,
     extract::{DefaultBodyLimit, Request},
     http::{HeaderName, HeaderValue, header},
     middleware,
     routing::{delete, get, post},
 };
+use pacs_core::sop_class::NonPatient;
 use storage::Archive;
 use tower::ServiceBuilder;
 use tower_http::{
@@ -118,6 +121,7 @@ fn search() -> Router<Web> {
         .route("/studies/{study}/series", get(qido::series))
         .route("/studies/{study}/instances", get(qido::instances))
         .route("/studies/{study}/series/{series}/instances", get(qido::instances))
+        .merge(non_patient(|path| Router::new().route(path, get(non_patient::search))))
 }
 
 fn read() -> Router<Web> {
@@ -134,14 +138,32 @@ fn read() -> Router<Web> {
         .route(&format!("{INSTANCE}/frames/{{frames}}/rendered"), get(rendered::rendered))
         .route(&format!("{INSTANCE}/frames/{{frames}}/thumbnail"), get(rendered::thumbnail))
         .route(&format!("{INSTANCE}/bulkdata/{{*path}}"), get(bulkdata::retrieve))
+        .merge(non_patient(|path| {
+            Router::new()
+                .route(&format!("{path}/{{object}}"), get(non_patient::retrieve))
+                .route(&format!("{path}/{{object}}/bulkdata/{{*path}}"), get(non_patient::bulk_data))
+        }))
 }
 
 fn store() -> Router<Web> {
-    Router::new().route("/studies", post(stow::store)).route("/studies/{study}", post(stow::store))
+    Router::new().route("/studies", post(stow::store)).route("/studies/{study}", post(stow::store)).merge(non_patient(
+        |path| {
+            let store = || post(non_patient::store);
+            Router::new().route(path, store()).route(&format!("{path}/{{object}}"), store())
+        },
+    ))
+}
+
+/// The routes of each kind of Non-Patient Instance (PS3.18 §12.1.1), which the handlers are told.
+fn non_patient(routes: impl Fn(&str) -> Router<Web>) -> Router<Web> {
+    NonPatient::ALL
+        .into_iter()
+        .fold(Router::new(), |all, kind| all.merge(routes(&format!("/{}", kind.resource())).layer(Extension(kind))))
 }
 
 fn remove() -> Router<Web> {
     Router::new()
+        .merge(non_patient(|path| Router::new().route(&format!("{path}/{{object}}"), delete(non_patient::delete))))
         .route("/studies/{study}", delete(wado::delete))
         .route("/studies/{study}/series/{series}", delete(wado::delete))
         .route(INSTANCE, delete(wado::delete))

@@ -32,7 +32,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Resource {
             match name {
                 "study" => resource.study = Some(uid()?),
                 "series" => resource.series = Some(uid()?),
-                "instance" => resource.sop_instance = Some(uid()?),
+                "instance" | "object" => resource.sop_instance = Some(uid()?),
                 _ => _ = resource.others.insert(name.to_owned(), value.to_owned()),
             }
         }
@@ -96,6 +96,11 @@ impl Resource {
             (Some(study), Some(series), Some(sop_instance)) => Ok((study, series, sop_instance)),
             _ => Err(self.absent()),
         }
+    }
+
+    /// The SOP Instance UID of a route that names one.
+    pub fn object(&self) -> Result<&Uid, WebError> {
+        self.sop_instance.as_ref().ok_or_else(|| self.absent())
     }
 
     /// What follows the address of something in this instance, so that it is of the same version.

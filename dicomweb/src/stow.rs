@@ -24,6 +24,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use pacs_core::Failure;
 use std::time::Duration;
+use storage::Expected;
 use upload::Uploads;
 
 const DICOM: &str = "application/dicom";
@@ -34,10 +35,16 @@ pub async fn store(
     resource: Resource,
     request: Request,
 ) -> Result<Response, WebError> {
+    take(&web, &caller, request, Expected { study: resource.parent().cloned(), ..Expected::default() }).await
+}
+
+/// Takes in the instances that a request brings, if they are what is expected.
+pub async fn take(web: &Web, caller: &Caller, request: Request, expected: Expected) -> Result<Response, WebError> {
     let (parts, body) = request.into_parts();
     let base = web.base(&parts.uri, &parts.headers)?;
-    let mut source = Source::new(&web, body);
-    let mut uploads = Uploads::new(&web, &caller, resource.parent().cloned());
+    let mut source = Source::new(web, body);
+    let study = expected.study.clone();
+    let mut uploads = Uploads::new(web, caller, expected);
     let outcome = match form(&parts.headers)? {
         Form::Multipart(reader) => read_parts(&mut source, reader, &mut uploads).await,
         Form::Single => read_single(&mut source, &mut uploads).await,
@@ -50,7 +57,7 @@ pub async fn store(
     if let Err(error) = outcome {
         tracing::warn!(%error, "an upload broke off");
     }
-    let body = report::write(&reports, &base, resource.parent());
+    let body = report::write(&reports, &base, study.as_ref());
     Ok((report::status(&reports), [(header::CONTENT_TYPE, DICOM_JSON)], body).into_response())
 }
 

@@ -1,7 +1,9 @@
 //! What the archive indexes of an instance.
 
 use crate::query::{ATTRIBUTES, Attribute};
-use crate::{data_set::DataSet, frame_layout::FrameLayout, transfer_syntax::TransferSyntax, uid::Uid};
+use crate::{
+    data_set::DataSet, frame_layout::FrameLayout, sop_class::NonPatient, transfer_syntax::TransferSyntax, uid::Uid,
+};
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use std::collections::BTreeMap;
@@ -45,6 +47,31 @@ impl Instance {
             values: values.collect(),
             frames: FrameLayout::of(data_set),
         })
+    }
+}
+
+/// The facts of an object that belongs to no patient (PS3.4 Annex GG).
+#[derive(Debug, Clone)]
+pub struct NonPatientInstance {
+    pub kind: NonPatient,
+    pub sop_instance: Uid,
+    pub sop_class: Uid,
+    pub transfer_syntax: TransferSyntax,
+}
+
+impl NonPatientInstance {
+    /// `None` if the SOP Class is not of this kind.
+    pub fn of(data_set: &DataSet, transfer_syntax: &TransferSyntax) -> Option<Result<Self, InstanceError>> {
+        let kind = NonPatient::of(&data_set.text(tags::SOP_CLASS_UID)?)?;
+        let facts = || {
+            Ok(Self {
+                kind,
+                sop_instance: uid(data_set, tags::SOP_INSTANCE_UID, "SOPInstanceUID")?,
+                sop_class: uid(data_set, tags::SOP_CLASS_UID, "SOPClassUID")?,
+                transfer_syntax: transfer_syntax.clone(),
+            })
+        };
+        Some(facts())
     }
 }
 
@@ -99,6 +126,20 @@ mod tests {
         assert_eq!((found.study.as_str(), found.series.as_str(), found.sop_instance.as_str()), ("1.1", "1.2", "1.3"));
         assert_eq!(found.sop_class.as_str(), crate::sop_class::CT_IMAGE_STORAGE);
         assert!(found.frames.is_none());
+    }
+
+    #[test]
+    fn a_palette_needs_no_study_and_a_ct_is_none() {
+        let palette = "1.2.840.10008.5.1.4.39.1";
+        let uids = [(tags::SOP_CLASS_UID, palette), (tags::SOP_INSTANCE_UID, "1.3")];
+        let mut found =
+            DataSet { elements: uids.map(|(tag, uid)| text(tag, VR::UI, uid)).into(), ..DataSet::default() };
+        let of = |data_set: &DataSet| NonPatientInstance::of(data_set, &TransferSyntax::explicit_little());
+        let facts = of(&found).expect("no object of a patient").expect("its facts");
+        assert_eq!((facts.kind, facts.sop_instance.as_str()), (NonPatient::ColorPalette, "1.3"));
+        found.elements.pop();
+        assert_eq!(of(&found).expect("a palette").err(), Some(InstanceError::Missing("SOPInstanceUID")));
+        assert!(of(&data_set(Vec::new())).is_none());
     }
 
     #[test]

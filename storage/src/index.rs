@@ -8,7 +8,9 @@ use crate::{
     clock::now,
     config::SameUidOtherContent,
     database::Change,
+    facts::Facts,
     ingest::Outcome,
+    non_patient::store_non_patient,
     outbox::{EventKind, NewEvent, write_event},
     versions::{Verdict, becomes_current, held_in_series, judge, make_room, outcome},
 };
@@ -23,7 +25,7 @@ use std::sync::LazyLock;
 
 /// An instance whose bytes are safe in the store and whose rows are to be written.
 pub(crate) struct NewInstance {
-    pub(crate) facts: Instance,
+    pub(crate) facts: Facts,
     /// DICOM JSON.
     pub(crate) metadata: String,
     pub(crate) byte_len: i64,
@@ -37,28 +39,35 @@ pub(crate) struct NewInstance {
     pub(crate) same_uid_other_content: SameUidOtherContent,
 }
 
-/// Writes all rows of an instance or a further version of it, or none when its content is held already or not wanted.
+/// Writes all rows of an arrival or a further version of it, or none when its content is held already or not wanted.
 pub(crate) async fn store(change: &mut Change<'_>, new: &NewInstance) -> Result<Outcome, sqlx::Error> {
+    let outcome = match &new.facts {
+        Facts::Instance(facts) => store_instance(change, new, facts).await?,
+        Facts::NonPatient(facts) => store_non_patient(change, new, facts).await?,
+    };
+    write_audit(change, &new.audit.clone().with_outcome(outcome)).await?;
+    Ok(outcome)
+}
+
+async fn store_instance(change: &mut Change<'_>, new: &NewInstance, facts: &Instance) -> Result<Outcome, sqlx::Error> {
     let policy = new.same_uid_other_content;
-    let (series, held) = held_in_series(change, new).await?;
-    let outcome = match judge(&held, &new.object_key, &new.data_set_digest, policy) {
+    let (series, held) = held_in_series(change, facts).await?;
+    Ok(match judge(&held, &new.object_key, &new.data_set_digest, policy) {
         Verdict::Leave(outcome) => outcome,
         Verdict::Write(version) => {
             let is_current = becomes_current(version, policy);
             let series = match series {
                 Some(series) => {
-                    make_room(change, new, series, is_current).await?;
+                    make_room(change, new, facts, series, is_current).await?;
                     series
                 }
-                None => count_in(change, new).await?,
+                None => count_in(change, new, facts).await?,
             };
-            put_instance(change, new, series, version, is_current).await?;
-            write_event(change, stored_event(&new.facts)).await?;
+            put_instance(change, new, facts, (series, version, is_current)).await?;
+            write_event(change, stored_event(facts)).await?;
             outcome(version)
         }
-    };
-    write_audit(change, &new.audit.clone().with_outcome(outcome)).await?;
-    Ok(outcome)
+    })
 }
 
 fn stored_event(facts: &Instance) -> NewEvent<'_> {
@@ -72,10 +81,9 @@ fn stored_event(facts: &Instance) -> NewEvent<'_> {
 }
 
 /// Counts one more instance in its series, study and patient, which are made where they are missing. The series' key.
-async fn count_in(change: &mut Change<'_>, new: &NewInstance) -> Result<i64, sqlx::Error> {
-    let facts = &new.facts;
-    let (study_key, first_of_study, patient_key) = put_study(change, new).await?;
-    let (series_key, first_of_series) = put_series(change, new, study_key).await?;
+async fn count_in(change: &mut Change<'_>, new: &NewInstance, facts: &Instance) -> Result<i64, sqlx::Error> {
+    let (study_key, first_of_study, patient_key) = put_study(change, new, facts).await?;
+    let (series_key, first_of_series) = put_series(change, new, facts, study_key).await?;
     if first_of_series {
         if patient_key == self::patient_key(facts) {
             put_patient(change, facts, &patient_key, first_of_study).await?;
@@ -87,24 +95,33 @@ async fn count_in(change: &mut Change<'_>, new: &NewInstance) -> Result<i64, sql
 }
 
 /// Study key, whether the study is new, and the patient it belongs to: the first instance decided.
-async fn put_study(change: &mut Change<'_>, new: &NewInstance) -> Result<(i64, bool, String), sqlx::Error> {
+async fn put_study(
+    change: &mut Change<'_>,
+    new: &NewInstance,
+    facts: &Instance,
+) -> Result<(i64, bool, String), sqlx::Error> {
     let candidate = change.head.next_key();
     let statement =
-        sqlx::query(PUT_STUDY.as_str()).bind(candidate).bind(patient_key(&new.facts)).bind(new.byte_len).bind(now());
-    let row = bind_values(statement, &new.facts, Level::Study).fetch_one(&mut *change.transaction).await?;
+        sqlx::query(PUT_STUDY.as_str()).bind(candidate).bind(patient_key(facts)).bind(new.byte_len).bind(now());
+    let row = bind_values(statement, facts, Level::Study).fetch_one(&mut *change.transaction).await?;
     let key: i64 = row.try_get(0)?;
     Ok((key, key == candidate, row.try_get(1)?))
 }
 
-async fn put_series(change: &mut Change<'_>, new: &NewInstance, study: i64) -> Result<(i64, bool), sqlx::Error> {
+async fn put_series(
+    change: &mut Change<'_>,
+    new: &NewInstance,
+    facts: &Instance,
+    study: i64,
+) -> Result<(i64, bool), sqlx::Error> {
     let candidate = change.head.next_key();
     let statement = sqlx::query(PUT_SERIES.as_str())
         .bind(candidate)
         .bind(study)
-        .bind(order(&new.facts, tags::SERIES_NUMBER))
+        .bind(order(facts, tags::SERIES_NUMBER))
         .bind(new.byte_len)
         .bind(now());
-    let row = bind_values(statement, &new.facts, Level::Series).fetch_one(&mut *change.transaction).await?;
+    let row = bind_values(statement, facts, Level::Series).fetch_one(&mut *change.transaction).await?;
     let key: i64 = row.try_get(0)?;
     Ok((key, key == candidate))
 }
@@ -123,16 +140,15 @@ async fn put_patient(
 async fn put_instance(
     change: &mut Change<'_>,
     new: &NewInstance,
-    series: i64,
-    version: i64,
-    is_current: bool,
+    facts: &Instance,
+    (series, version, is_current): (i64, i64, bool),
 ) -> Result<(), sqlx::Error> {
     let key = change.head.next_key();
     let statement = sqlx::query(PUT_INSTANCE.as_str())
         .bind(key)
         .bind(series)
-        .bind(new.facts.transfer_syntax.uid().as_str())
-        .bind(order(&new.facts, tags::INSTANCE_NUMBER))
+        .bind(facts.transfer_syntax.uid().as_str())
+        .bind(order(facts, tags::INSTANCE_NUMBER))
         .bind(new.byte_len)
         .bind(new.data_set_offset)
         .bind(&new.data_set_digest)
@@ -142,7 +158,7 @@ async fn put_instance(
         .bind(version)
         .bind(i64::from(is_current))
         .bind(&new.audit.actor);
-    bind_values(statement, &new.facts, Level::Instance).execute(&mut *change.transaction).await?;
+    bind_values(statement, facts, Level::Instance).execute(&mut *change.transaction).await?;
     sqlx::query(PUT_METADATA).bind(key).bind(&new.metadata).execute(&mut *change.transaction).await?;
     Ok(())
 }

@@ -2,34 +2,31 @@
 
 use crate::{
     archive::{Archive, Inner},
-    audit::{AuditAction, AuditRecord, hex},
+    audit::{AuditAction, AuditRecord},
     commit::Work,
     config::SameUidOtherContent,
+    digest::DataSetDigest,
     error::ArchiveError,
+    facts::Facts,
     index::NewInstance,
-    objects::new_key,
-    versions::version_number,
+    versions::held_as,
 };
 use pacs_core::{
     AeTitle, Uid,
     data_set::{self, DataSet, Limits},
-    instance::Instance,
     json::{PathStep, to_json_text},
-    part10::{FileMeta, read_meta},
+    part10::read_meta,
+    sop_class::NonPatient,
 };
-use sha2::{Digest, Sha256};
-use sqlx::Row;
 use std::{
     fs::File,
-    io::{BufReader, Read, Seek, SeekFrom, Write},
+    io::{BufReader, Seek, Write},
     sync::Arc,
 };
 use tempfile::{NamedTempFile, TempPath};
 
 /// Bytes gathered before they go to the spool file in one go.
 const BUFFER: usize = 256 << 10;
-/// File Meta Information longer than this is unheard of; the digest is then made from the file.
-const LONGEST_META: usize = 64 << 10;
 
 /// Who brought an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,22 +59,24 @@ pub struct Expected {
     pub study: Option<Uid>,
     pub sop_class: Option<Uid>,
     pub sop_instance: Option<Uid>,
+    /// An object of no patient, of this kind.
+    pub non_patient: Option<NonPatient>,
 }
 
 impl Expected {
-    fn check(&self, facts: &Instance) -> Result<(), ArchiveError> {
+    fn check(&self, facts: &Facts) -> Result<(), ArchiveError> {
+        let resource = |kind: Option<NonPatient>| kind.map(NonPatient::resource);
+        let text = |uid: &Option<Uid>| uid.as_ref().map(Uid::to_string);
         let pairs = [
-            ("Study Instance UID", &self.study, &facts.study),
-            ("SOP Class UID", &self.sop_class, &facts.sop_class),
-            ("SOP Instance UID", &self.sop_instance, &facts.sop_instance),
+            ("Study Instance UID", text(&self.study), facts.study().map(Uid::as_str)),
+            ("SOP Class UID", text(&self.sop_class), Some(facts.sop_class().as_str())),
+            ("SOP Instance UID", text(&self.sop_instance), Some(facts.sop_instance().as_str())),
+            ("kind", resource(self.non_patient).map(str::to_owned), resource(facts.non_patient())),
         ];
         for (what, expected, actual) in pairs {
-            if let Some(expected) = expected.as_ref().filter(|expected| *expected != actual) {
-                return Err(ArchiveError::Mismatch {
-                    what,
-                    expected: expected.to_string(),
-                    actual: actual.to_string(),
-                });
+            if let Some(expected) = expected.filter(|expected| Some(expected.as_str()) != actual) {
+                let actual = actual.unwrap_or("absent").to_owned();
+                return Err(ArchiveError::Mismatch { what, expected, actual });
             }
         }
         Ok(())
@@ -105,10 +104,23 @@ impl Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ingested {
     pub outcome: Outcome,
-    pub study: Uid,
-    pub series: Uid,
+    /// `None`, as the series, for an object of no patient.
+    pub study: Option<Uid>,
+    pub series: Option<Uid>,
     pub sop_instance: Uid,
     pub sop_class: Uid,
+}
+
+impl Ingested {
+    /// Its web resource, relative to the service's base (PS3.18 §10.1.1, §12.1.1).
+    pub fn path(&self) -> String {
+        let Self { sop_instance, sop_class, .. } = self;
+        match (&self.study, &self.series, NonPatient::of(sop_class.as_str())) {
+            (Some(study), Some(series), _) => format!("studies/{study}/series/{series}/instances/{sop_instance}"),
+            (_, _, Some(kind)) => format!("{}/{sop_instance}", kind.resource()),
+            _ => format!("instances/{sop_instance}"),
+        }
+    }
 }
 
 /// An instance on its way in. Dropped without `commit`, it leaves nothing behind.
@@ -208,19 +220,19 @@ async fn store(
     let facts = &read.facts;
     let ingested = |outcome| Ingested {
         outcome,
-        study: facts.study.clone(),
-        series: facts.series.clone(),
-        sop_instance: facts.sop_instance.clone(),
-        sop_class: facts.sop_class.clone(),
+        study: facts.study().cloned(),
+        series: facts.series().cloned(),
+        sop_instance: facts.sop_instance().clone(),
+        sop_class: facts.sop_class().clone(),
     };
-    if let Some(version) = holds(archive, facts, &read.digest).await? {
+    if let Some(version) = held_as(archive, facts, &read.digest).await? {
         // A peer that sends all again should not cost us the bytes; the commit below decides in every other case.
         let outcome = Outcome::Identical(version);
         archive.committer.submit(|reply| Work::Audit(audit.with_outcome(outcome), reply)).await?;
         return Ok(ingested(outcome));
     }
     let spooled = blocking(move || synced(spool)).await?;
-    let key = new_key(facts);
+    let key = facts.new_key();
     archive.objects.put(spooled, &key).await?;
     let ready = ingested(Outcome::Stored);
     let new = Box::new(read.into_new_instance(len, key.clone(), audit, archive.config.same_uid_other_content)?);
@@ -234,17 +246,6 @@ async fn store(
     Ok(Ingested { outcome, ..ready })
 }
 
-/// The version as which the same data set is committed under this identity.
-async fn holds(archive: &Inner, facts: &Instance, digest: &str) -> Result<Option<u32>, sqlx::Error> {
-    let statement = sqlx::query(HOLDS)
-        .bind(facts.study.as_str())
-        .bind(facts.series.as_str())
-        .bind(facts.sop_instance.as_str())
-        .bind(digest);
-    let row = statement.fetch_optional(&archive.database.pool).await?;
-    Ok(row.map(|row| row.try_get("version")).transpose()?.map(version_number))
-}
-
 fn synced(spool: NamedTempFile) -> Result<TempPath, ArchiveError> {
     spool.as_file().sync_data()?;
     Ok(spool.into_temp_path())
@@ -252,7 +253,7 @@ fn synced(spool: NamedTempFile) -> Result<TempPath, ArchiveError> {
 
 /// What is read from a received file.
 struct Read10 {
-    facts: Instance,
+    facts: Facts,
     metadata: String,
     frame_layout: String,
     data_set_offset: u64,
@@ -265,8 +266,8 @@ impl Read10 {
         let mut reader = BufReader::with_capacity(64 << 10, &mut *file);
         let meta = read_meta(&mut reader)?;
         let data_set = data_set::scan(&mut reader, &meta.transfer_syntax, Limits::default())?;
-        let facts = Instance::of(&data_set, meta.transfer_syntax.clone())?;
-        let layout = facts.frames.as_ref().map(serde_json::to_string).transpose();
+        let facts = Facts::of(&data_set, &meta.transfer_syntax)?;
+        let layout = facts.frames().map(serde_json::to_string).transpose();
         Ok(Self {
             metadata: metadata(&data_set, &facts)?,
             frame_layout: layout.map_err(|e| ArchiveError::Internal(e.to_string()))?.unwrap_or_default(),
@@ -300,8 +301,8 @@ impl Read10 {
 
 /// DICOM JSON with BulkDataURIs relative to the service's base, e.g. `studies/1/series/2/instances/3/bulkdata/7FE00010`;
 /// inside sequences item indices from 0 stand between the tags.
-fn metadata(data_set: &DataSet, facts: &Instance) -> Result<String, ArchiveError> {
-    let base = format!("studies/{}/series/{}/instances/{}/bulkdata", facts.study, facts.series, facts.sop_instance);
+fn metadata(data_set: &DataSet, facts: &Facts) -> Result<String, ArchiveError> {
+    let base = format!("{}/bulkdata", facts.path());
     let uri = |path: &[PathStep], _: &data_set::Element| {
         path.iter().fold(base.clone(), |uri, step| match step {
             PathStep::Tag(tag) => format!("{uri}/{:04X}{:04X}", tag.0, tag.1),
@@ -311,65 +312,8 @@ fn metadata(data_set: &DataSet, facts: &Instance) -> Result<String, ArchiveError
     String::from_utf8(to_json_text(data_set, &uri)).map_err(|e| ArchiveError::Internal(e.to_string()))
 }
 
-/// SHA-256 of the data set as it streams by: the same data set has the same digest, whatever File Meta Information was
-/// put before it on its way.
-#[derive(Default)]
-struct DataSetDigest {
-    /// The beginning of the file, until it tells where the data set starts.
-    head: Vec<u8>,
-    /// Where hashing began.
-    offset: Option<u64>,
-    hash: Sha256,
-}
-
-impl DataSetDigest {
-    fn update(&mut self, bytes: &[u8]) {
-        if self.offset.is_some() {
-            self.hash.update(bytes);
-            return;
-        }
-        if self.head.len() > LONGEST_META {
-            return;
-        }
-        self.head.extend_from_slice(bytes);
-        let Some(offset) = announced_offset(&self.head) else { return };
-        if let Some(data_set) = self.head.get(offset..) {
-            self.hash.update(data_set);
-            self.offset = Some(offset as u64);
-            self.head = Vec::new();
-        }
-    }
-
-    /// In hexadecimal. Reads the file again if the guess from its first bytes was wrong.
-    fn finish(self, file: &mut File, meta: &FileMeta) -> Result<String, ArchiveError> {
-        let mut hash = self.hash;
-        if self.offset != Some(meta.data_set_offset) {
-            hash = Sha256::new();
-            file.seek(SeekFrom::Start(meta.data_set_offset))?;
-            let mut reader = BufReader::with_capacity(BUFFER, file);
-            let mut chunk = vec![0; BUFFER];
-            loop {
-                let n = reader.read(&mut chunk)?;
-                let Some(read) = chunk.get(..n).filter(|read| !read.is_empty()) else { break };
-                hash.update(read);
-            }
-        }
-        // The same bytes in another transfer syntax are another data set.
-        hash.update(meta.transfer_syntax.uid().as_str());
-        Ok(hex(&hash.finalize()))
-    }
-}
-
-/// Where the data set starts by File Meta Information Group Length (PS3.10 §7.1), if the file begins as it should.
-fn announced_offset(head: &[u8]) -> Option<usize> {
-    const BEFORE: &[u8] = b"DICM\x02\x00\x00\x00UL\x04\x00";
-    let rest = head.get(128..)?.strip_prefix(BEFORE)?;
-    let length = u32::from_le_bytes(rest.first_chunk().copied()?);
-    usize::try_from(length).ok()?.checked_add(128 + BEFORE.len() + 4)
-}
-
 impl AuditRecord {
-    fn of_store(origin: &Origin, facts: &Instance) -> Self {
+    fn of_store(origin: &Origin, facts: &Facts) -> Self {
         let (actor, place) = origin.actor();
         Self {
             at: 0,
@@ -377,8 +321,8 @@ impl AuditRecord {
             actor: actor.to_owned(),
             origin: place.to_owned(),
             success: true,
-            study: Some(facts.study.to_string()),
-            detail: facts.sop_instance.to_string(),
+            study: facts.study().map(Uid::to_string),
+            detail: facts.sop_instance().to_string(),
         }
     }
 
@@ -403,8 +347,3 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, ArchiveError> {
     tokio::task::spawn_blocking(work).await.map_err(|e| ArchiveError::Internal(e.to_string()))?
 }
-
-const HOLDS: &str = "select i.version
-    from study st join series se on se.study_key = st.study_key join instance i on i.series_key = se.series_key
-    where st.study_instance_uid = $1 and se.series_instance_uid = $2 and i.sop_instance_uid = $3
-        and i.data_set_digest = $4";

@@ -7,6 +7,8 @@
 //! | `spool` | where instances gather before they are whole |
 //! | `commit` | the committer: rows, audit line and event of all that waits in one transaction |
 //! | `index` | the rows of patient, study, series, instance: written and removed |
+//! | `facts`, `digest` | what an arrival is, and by what it is known to be the same |
+//! | [`non_patient`] | palettes, protocols, templates: objects of no patient |
 //! | `versions` | several contents under one SOP Instance UID, and which is current |
 //! | `find` | [`pacs_core::query::Query`] → SQL → rows |
 //! | `read` | what is stored, as bytes, frames and metadata |
@@ -30,11 +32,14 @@ mod clock;
 mod commit;
 pub mod config;
 mod database;
+mod digest;
 pub mod error;
+mod facts;
 mod find;
 mod index;
 pub mod ingest;
 pub mod jobs;
+pub mod non_patient;
 mod objects;
 pub mod outbox;
 mod password;
@@ -53,6 +58,7 @@ pub use error::ArchiveError;
 pub use find::Row;
 pub use ingest::{Expected, Incoming, Ingested, Origin, Outcome};
 pub use jobs::{Job, JobState};
+pub use non_patient::NonPatientObject;
 pub use outbox::{Event, EventKind};
 pub use peers::Peer;
 pub use read::StoredInstance;

@@ -4,8 +4,6 @@ use crate::{config::StorageConfig, error::ArchiveError};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{ObjectStore, ObjectStoreExt, buffered::BufWriter, local::LocalFileSystem, path::Path as Key};
-use pacs_core::instance::Instance;
-use sha2::{Digest, Sha256};
 use std::{
     ops::Range,
     path::{Path, PathBuf},
@@ -138,16 +136,6 @@ impl Objects {
         let whole = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}/{key}") };
         Key::parse(&whole).map_err(|e| ArchiveError::Internal(format!("object key: {e}")))
     }
-}
-
-/// A key of its own for each arrival, so that no two ever overwrite or remove each other's bytes.
-///
-/// Only lower-case hexadecimal digits, dots and the digits of UIDs: safe on every file system. The first folder spreads
-/// studies, for file systems and buckets that dislike millions of names in one place.
-pub(crate) fn new_key(facts: &Instance) -> String {
-    let spread = Sha256::digest(facts.study.as_str()).first().copied().unwrap_or_default();
-    let arrival = rand::random::<u64>();
-    format!("{spread:02x}/{}/{}/{}-{arrival:016x}", facts.study, facts.series, facts.sop_instance)
 }
 
 /// The SOP Instance UID in a key.

@@ -3,16 +3,18 @@
 //! Whatever lists, counts or searches sees current rows only; every other version stays readable by its number.
 
 use crate::{
-    archive::Archive,
+    archive::{Archive, Inner},
     clock::now,
     config::SameUidOtherContent,
     database::Change,
     error::ArchiveError,
+    facts::Facts,
     index::NewInstance,
     ingest::Outcome,
+    non_patient::HELD_NON_PATIENT,
     read::{StoredInstance, select_instances, stored_instance},
 };
-use pacs_core::Uid;
+use pacs_core::{Uid, instance::Instance};
 use sqlx::{Row, any::AnyRow};
 
 /// One version of an instance.
@@ -54,6 +56,17 @@ fn version(row: &AnyRow) -> Result<Version, ArchiveError> {
         received_from: row.try_get("received_from")?,
         digest: row.try_get("data_set_digest")?,
     })
+}
+
+/// The version as which the same data set is committed under an identity.
+pub(crate) async fn held_as(archive: &Inner, facts: &Facts, digest: &str) -> Result<Option<u32>, sqlx::Error> {
+    let statement = match facts {
+        Facts::Instance(facts) => sqlx::query(HELD).bind(facts.study.as_str()).bind(facts.series.as_str()),
+        Facts::NonPatient(_) => sqlx::query(HELD_NON_PATIENT),
+    };
+    let rows = statement.bind(facts.sop_instance().as_str()).fetch_all(&archive.database.pool).await?;
+    let same = held(&rows)?.into_iter().find(|held| held.digest == digest);
+    Ok(same.map(|same| version_number(same.version)))
 }
 
 /// A version that is held already.
@@ -119,12 +132,12 @@ pub(crate) fn held(rows: &[AnyRow]) -> Result<Vec<Held>, sqlx::Error> {
 /// The series that holds the UID of an arrival, and what it holds under it.
 pub(crate) async fn held_in_series(
     change: &mut Change<'_>,
-    new: &NewInstance,
+    facts: &Instance,
 ) -> Result<(Option<i64>, Vec<Held>), sqlx::Error> {
     let rows = sqlx::query(HELD)
-        .bind(new.facts.study.as_str())
-        .bind(new.facts.series.as_str())
-        .bind(new.facts.sop_instance.as_str())
+        .bind(facts.study.as_str())
+        .bind(facts.series.as_str())
+        .bind(facts.sop_instance.as_str())
         .fetch_all(&mut *change.transaction)
         .await?;
     let series = rows.first().map(|row| row.try_get("series_key")).transpose()?;
@@ -136,6 +149,7 @@ pub(crate) async fn held_in_series(
 pub(crate) async fn make_room(
     change: &mut Change<'_>,
     new: &NewInstance,
+    facts: &Instance,
     series: i64,
     is_current: bool,
 ) -> Result<(), sqlx::Error> {
@@ -143,7 +157,7 @@ pub(crate) async fn make_room(
         sqlx::query(statement).bind(series).bind(new.byte_len).execute(&mut *change.transaction).await?;
     }
     if is_current {
-        let step_back = sqlx::query(STEP_BACK).bind(series).bind(new.facts.sop_instance.as_str());
+        let step_back = sqlx::query(STEP_BACK).bind(series).bind(facts.sop_instance.as_str());
         step_back.execute(&mut *change.transaction).await?;
         sqlx::query(ANNOUNCE_ANEW).bind(series).bind(now()).execute(&mut *change.transaction).await?;
     }

@@ -2,7 +2,7 @@
 
 use pacs_core::{
     TransferSyntax, Uid,
-    sop_class::{STUDY_ROOT_FIND, VERIFICATION},
+    sop_class::{NonPatient, STUDY_ROOT_FIND, VERIFICATION},
     transfer_syntax::{Codec, Encoding},
 };
 
@@ -11,9 +11,8 @@ pub const PATIENT_ROOT_FIND: &str = "1.2.840.10008.5.1.4.1.2.1.1";
 /// Root of the Storage SOP Classes of PS3.4 §B.5, retired and future ones included.
 const STORAGE_ROOT: &str = "1.2.840.10008.5.1.4.1.1.";
 
-/// Under the same root, but no Storage Service Class: protocols and inventories, which belong to no patient and study
-/// (PS3.4 Annex GG), and their query and retrieve services.
-const NOT_OF_A_PATIENT: [&str; 6] = ["200.1", "200.3", "200.4", "200.5", "200.6", "200.7"];
+/// Under the same root, but no storage: the query and retrieve services of protocol approvals and inventories.
+const SERVICES: [&str; 3] = ["200.4", "200.5", "200.6"];
 const INVENTORY: &str = "201.";
 
 /// Storage SOP Classes that lie elsewhere, with a patient and a study: RT delivery instructions, stored print and hardcopy.
@@ -57,10 +56,13 @@ pub fn service(abstract_syntax: &str, accept_unknown: bool) -> Option<Service> {
     }
 }
 
-/// Whether the UID is that of a Storage SOP Class of patients' objects.
+/// Whether the UID is that of a Storage SOP Class, of patients' objects (PS3.4 Annex B) or not (Annex GG).
 pub fn is_storage(uid: &str) -> bool {
+    if NonPatient::of(uid).is_some() {
+        return true;
+    }
     match uid.strip_prefix(STORAGE_ROOT) {
-        Some(rest) => !NOT_OF_A_PATIENT.contains(&rest) && !rest.starts_with(INVENTORY) && uid.parse::<Uid>().is_ok(),
+        Some(rest) => !SERVICES.contains(&rest) && !rest.starts_with(INVENTORY) && uid.parse::<Uid>().is_ok(),
         None => ELSEWHERE.contains(&uid),
     }
 }
@@ -91,7 +93,14 @@ mod tests {
 
     #[test]
     fn storage_classes_are_known_by_their_root_and_services_under_it_are_not() {
-        for good in ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.200.2"] {
+        for good in [
+            "1.2.840.10008.5.1.4.1.1.2",
+            "1.2.840.10008.5.1.4.1.1.88.34",
+            "1.2.840.10008.5.1.4.1.1.200.1",
+            "1.2.840.10008.5.1.4.1.1.200.2",
+            "1.2.840.10008.5.1.4.1.1.201.1",
+            "1.2.840.10008.5.1.4.39.1",
+        ] {
             assert_eq!(service(good, false), Some(Service::Storage), "{good}");
         }
         for bad in [

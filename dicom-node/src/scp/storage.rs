@@ -51,7 +51,7 @@ impl Reception {
             Ok(ingested) => {
                 let bytes = self.bytes;
                 tracing::info!(sop_instance = %ingested.sop_instance, bytes, outcome = ?ingested.outcome, "instance received");
-                Done { response: self.request.response(status::SUCCESS), series: Some(ingested.series) }
+                Done { response: self.request.response(status::SUCCESS), series: ingested.series }
             }
             Err(refusal) => {
                 let code = format!("{:04X}", refusal.status);
@@ -91,7 +91,8 @@ async fn open(
         Ok(incoming)
     };
     let incoming = begun.await.map_err(|error: ArchiveError| Refusal::from(&error))?;
-    Ok((incoming, Expected { study: None, sop_class: Some(sop_class), sop_instance: Some(sop_instance) }))
+    let expected = Expected { sop_class: Some(sop_class), sop_instance: Some(sop_instance), ..Expected::default() };
+    Ok((incoming, expected))
 }
 
 /// Success means to a sender that it may delete its copy. So the same bytes again are a success, as an impatient modality

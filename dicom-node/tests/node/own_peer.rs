@@ -9,10 +9,12 @@ use dicom_node::{
     pdu::{AssociateRj, Pdu},
     scu::{self, Instance, Remote, ScuError, Summary},
 };
+use futures::TryStreamExt;
 use pacs_core::{
     data_set::{Limits, scan},
     part10::read_meta,
     query::{Level, Query},
+    sop_class::NonPatient,
     tags,
 };
 use std::{
@@ -159,6 +161,13 @@ async fn assert_is_held(server: &Server, file: &Path) {
     let mut reader = Cursor::new(&bytes);
     let meta = read_meta(&mut reader).unwrap();
     let data_set = scan(&mut reader, &meta.transfer_syntax, Limits::default()).unwrap();
+    if let Some(kind) = data_set.text(tags::SOP_CLASS_UID).and_then(|class| NonPatient::of(&class)) {
+        let sop_instance = data_set.text(tags::SOP_INSTANCE_UID).unwrap().parse().unwrap();
+        let object = server.archive.non_patient_object(kind, &sop_instance, None).await.unwrap();
+        let held: Vec<_> = server.archive.read_non_patient_object(&object).await.unwrap().try_collect().await.unwrap();
+        assert!(held.concat().ends_with(&bytes[meta.data_set_offset as usize..]), "{}", file.display());
+        return;
+    }
     let [study, series, sop_instance] = [tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID, tags::SOP_INSTANCE_UID]
         .map(|tag| data_set.text(tag).unwrap().parse().unwrap());
     let mut is_held = false;

@@ -72,13 +72,12 @@ pub fn write(reports: &[Report], base: &str, study: Option<&Uid>) -> String {
 }
 
 fn reference(ingested: &Ingested, base: &str) -> Value {
-    let Ingested { study, series, sop_instance, sop_class, .. } = ingested;
     let version = match ingested.outcome {
         Outcome::Version(number) | Outcome::Identical(number) if number > 1 => format!("?version={number}"),
         _ => String::new(),
     };
-    let url = format!("{base}/studies/{study}/series/{series}/instances/{sop_instance}{version}");
-    let mut item = sop(sop_class, sop_instance);
+    let url = format!("{base}/{}{version}", ingested.path());
+    let mut item = sop(&ingested.sop_class, &ingested.sop_instance);
     item.extend([element(tags::RETRIEVE_URL, "UR", vec![json!(url)])]);
     item.into()
 }
@@ -107,8 +106,8 @@ mod tests {
     }
 
     fn stored(outcome: Outcome) -> Report {
-        let ingested =
-            Ingested { outcome, study: uid("1"), series: uid("2"), sop_instance: uid("3"), sop_class: uid("4") };
+        let (study, series) = (Some(uid("1")), Some(uid("2")));
+        let ingested = Ingested { outcome, study, series, sop_instance: uid("3"), sop_class: uid("4") };
         Report { named: None, outcome: Ok(ingested) }
     }
 

@@ -29,9 +29,8 @@ struct Part {
 }
 
 impl<'a> Uploads<'a> {
-    pub fn new(web: &'a Web, caller: &Caller, study: Option<Uid>) -> Self {
+    pub fn new(web: &'a Web, caller: &Caller, expected: Expected) -> Self {
         let origin = Origin::Web { user: caller.principal.name.clone(), address: caller.address.clone() };
-        let expected = Expected { study, ..Expected::default() };
         Self { web, origin, expected, current: None, commits: FuturesOrdered::new(), reports: Vec::new() }
     }
 

@@ -5,6 +5,8 @@ mod access;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod non_patient;
+#[cfg(test)]
 mod services;
 #[cfg(test)]
 mod support;

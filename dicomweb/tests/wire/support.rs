@@ -104,6 +104,24 @@ pub fn body(instances: &[Vec<u8>]) -> Vec<u8> {
     body
 }
 
+/// A color palette, which is of no study: its red entries are 1, 2.
+pub fn palette(sop_instance: &str, label: &str) -> Vec<u8> {
+    let uid = |text: &str| text.parse::<Uid>().unwrap();
+    let class = "1.2.840.10008.5.1.4.39.1";
+    let mut file = part10::write_meta(&uid(class), &uid(sop_instance), &TransferSyntax::explicit_little(), None);
+    let mut put = |group: u16, element: u16, vr: &[u8; 2], value: &[u8]| {
+        element_of(&mut file, Encoding::Explicit, (group, element), vr, value);
+    };
+    put(0x0008, 0x0016, b"UI", class.as_bytes());
+    put(0x0008, 0x0018, b"UI", sop_instance.as_bytes());
+    put(0x0028, 0x1201, b"OW", &[1, 0, 2, 0]);
+    // Private and long: bulk data.
+    put(0x0029, 0x0010, b"LO", b"TEST");
+    put(0x0029, 0x1001, b"OW", &[7; 2048]);
+    put(0x0070, 0x0080, b"CS", label.as_bytes());
+    file
+}
+
 /// How the elements of an instance are written.
 #[derive(Clone, Copy)]
 pub enum Encoding {

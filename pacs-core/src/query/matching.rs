@@ -10,16 +10,21 @@ impl Condition {
     ///
     /// Lists are separated by a backslash; of UIDs and code strings, which can hold none, also by a comma.
     pub fn parse(attribute: &Attribute, text: &str) -> Result<Option<Self>, QueryError> {
-        let invalid = |what| QueryError::Key { keyword: attribute.keyword.to_owned(), what };
+        Self::of(attribute.keyword, attribute.vr, text)
+    }
+
+    /// As [`Self::parse`], for an attribute that the index does not hold.
+    pub(super) fn of(keyword: &str, vr: VR, text: &str) -> Result<Option<Self>, QueryError> {
+        let invalid = |what| QueryError::Key { keyword: keyword.to_owned(), what };
         let text = text.trim_matches([' ', '\0']);
         if is_universal(text) {
             return Ok(None);
         }
-        let comma = matches!(attribute.vr, VR::UI | VR::CS);
+        let comma = matches!(vr, VR::UI | VR::CS);
         let values: Vec<_> = text.split(|c| c == '\\' || comma && c == ',').map(str::trim).collect();
         let mut conditions = Vec::new();
         for value in values.into_iter().filter(|value| !value.is_empty()) {
-            conditions.push(Self::single(attribute.vr, value).map_err(invalid)?);
+            conditions.push(Self::single(vr, value).map_err(invalid)?);
         }
         if conditions.len() < 2 {
             return Ok(conditions.pop());

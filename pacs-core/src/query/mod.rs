@@ -2,10 +2,12 @@
 
 mod attribute;
 mod identifier;
+mod json;
 mod matching;
 mod parameters;
 
 pub use attribute::{ATTRIBUTES, Attribute, attribute};
+pub use json::JsonQuery;
 pub use matching::{moment_text, name_groups, number_text};
 
 use dicom_core::Tag;

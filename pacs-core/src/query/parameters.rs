@@ -2,8 +2,8 @@
 
 use super::{Include, Keys, Level, Query, QueryError};
 use crate::uid::Uid;
-use dicom_core::Tag;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 
 impl Query {
@@ -34,7 +34,7 @@ impl Query {
     }
 }
 
-fn whole_number(keyword: &str, value: &str) -> Result<u32, QueryError> {
+pub(super) fn whole_number(keyword: &str, value: &str) -> Result<u32, QueryError> {
     let what = "is not a whole number";
     value.parse().map_err(|_| QueryError::Key { keyword: keyword.to_owned(), what })
 }
@@ -72,9 +72,14 @@ fn attribute_path(text: &str) -> Option<Vec<Tag>> {
     text.split('.').map(attribute_id).collect()
 }
 
-fn attribute_id(text: &str) -> Option<Tag> {
+pub(super) fn attribute_id(text: &str) -> Option<Tag> {
     match u32::from_str_radix(text, 16) {
         Ok(number) if text.len() == 8 => Some(Tag((number >> 16) as u16, number as u16)),
         _ => Some(StandardDataDictionary.by_name(text)?.tag()),
     }
+}
+
+/// By the dictionary; LO, which matches as text, for what is not in it.
+pub(super) fn vr_of(tag: Tag) -> VR {
+    StandardDataDictionary.by_tag(tag).map_or(VR::LO, |entry| entry.vr().relaxed())
 }

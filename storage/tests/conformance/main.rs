@@ -4,6 +4,7 @@
 mod crash;
 mod instances;
 mod matching;
+mod non_patient;
 mod people;
 mod support;
 mod versions;

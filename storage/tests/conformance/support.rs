@@ -26,6 +26,18 @@ pub struct Slice {
     pub fill: u8,
 }
 
+/// A color palette, or the beginning of one: a Part 10 file without study and series.
+pub fn palette(sop_instance: &str, label: &str, description: &str) -> Vec<u8> {
+    const COLOR_PALETTE_STORAGE: &str = "1.2.840.10008.5.1.4.39.1";
+    let syntax = TransferSyntax::explicit_little();
+    let mut file = write_meta(&uid(COLOR_PALETTE_STORAGE), &uid(sop_instance), &syntax, Some("TEST"));
+    write_element(&mut file, tags::SOP_CLASS_UID, VR::UI, COLOR_PALETTE_STORAGE.as_bytes(), 0);
+    write_element(&mut file, tags::SOP_INSTANCE_UID, VR::UI, sop_instance.as_bytes(), 0);
+    write_element(&mut file, tags::CONTENT_LABEL, VR::CS, label.as_bytes(), b' ');
+    write_element(&mut file, tags::CONTENT_DESCRIPTION, VR::LO, description.as_bytes(), b' ');
+    file
+}
+
 impl Slice {
     pub fn new(study: &str, series: &str, sop_instance: &str) -> Self {
         let values = [(tags::PATIENT_ID, "P1"), (tags::PATIENT_NAME, "Zhang^San=张^三"), (tags::MODALITY, "CT")];

@@ -1,0 +1,92 @@
+//! What an arrival is: an instance of a patient's study, or an object of no patient.
+
+use pacs_core::{
+    TransferSyntax, Uid,
+    data_set::DataSet,
+    frame_layout::FrameLayout,
+    instance::{Instance, InstanceError, NonPatientInstance},
+    sop_class::NonPatient,
+};
+use sha2::{Digest, Sha256};
+
+#[derive(Debug)]
+pub(crate) enum Facts {
+    Instance(Instance),
+    NonPatient(NonPatientInstance),
+}
+
+impl Facts {
+    pub(crate) fn of(data_set: &DataSet, transfer_syntax: &TransferSyntax) -> Result<Self, InstanceError> {
+        match NonPatientInstance::of(data_set, transfer_syntax) {
+            Some(facts) => facts.map(Self::NonPatient),
+            None => Instance::of(data_set, transfer_syntax.clone()).map(Self::Instance),
+        }
+    }
+
+    pub(crate) fn study(&self) -> Option<&Uid> {
+        match self {
+            Self::Instance(facts) => Some(&facts.study),
+            Self::NonPatient(_) => None,
+        }
+    }
+
+    pub(crate) fn series(&self) -> Option<&Uid> {
+        match self {
+            Self::Instance(facts) => Some(&facts.series),
+            Self::NonPatient(_) => None,
+        }
+    }
+
+    pub(crate) fn sop_instance(&self) -> &Uid {
+        match self {
+            Self::Instance(facts) => &facts.sop_instance,
+            Self::NonPatient(facts) => &facts.sop_instance,
+        }
+    }
+
+    pub(crate) fn sop_class(&self) -> &Uid {
+        match self {
+            Self::Instance(facts) => &facts.sop_class,
+            Self::NonPatient(facts) => &facts.sop_class,
+        }
+    }
+
+    pub(crate) fn non_patient(&self) -> Option<NonPatient> {
+        match self {
+            Self::Instance(_) => None,
+            Self::NonPatient(facts) => Some(facts.kind),
+        }
+    }
+
+    pub(crate) fn frames(&self) -> Option<&FrameLayout> {
+        match self {
+            Self::Instance(facts) => facts.frames.as_ref(),
+            Self::NonPatient(_) => None,
+        }
+    }
+
+    /// Its web resource, relative to the service's base (PS3.18 §10.1.1, §12.1.1).
+    pub(crate) fn path(&self) -> String {
+        match self {
+            Self::Instance(facts) => {
+                format!("studies/{}/series/{}/instances/{}", facts.study, facts.series, facts.sop_instance)
+            }
+            Self::NonPatient(facts) => format!("{}/{}", facts.kind.resource(), facts.sop_instance),
+        }
+    }
+
+    /// An object key of its own for each arrival, so that no two ever overwrite or remove each other's bytes.
+    ///
+    /// Only lower-case letters and digits, hyphens and the dots and digits of UIDs: safe on every file system. The first
+    /// folder spreads studies, for file systems and buckets that dislike millions of names in one place.
+    pub(crate) fn new_key(&self) -> String {
+        let arrival = rand::random::<u64>();
+        match self {
+            Self::Instance(facts) => {
+                let spread = Sha256::digest(facts.study.as_str()).first().copied().unwrap_or_default();
+                format!("{spread:02x}/{}/{}/{}-{arrival:016x}", facts.study, facts.series, facts.sop_instance)
+            }
+            Self::NonPatient(facts) => format!("{}/{}-{arrival:016x}", facts.kind.resource(), facts.sop_instance),
+        }
+    }
+}
