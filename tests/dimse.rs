@@ -96,11 +96,19 @@ fn palettes_and_hanging_protocols_are_kept_though_they_have_no_study() {
     let Some(folder) = shared("data/conformance/sop-class/color-palette") else { return };
     let Some(protocol) = shared("data/presentation/weasis_NeurosurgeryPlan_HP.dcm") else { return };
     let server = Server::start(&["--set", "ai.enabled=false"]);
-    let palettes = fs::read_dir(folder).expect("listed").filter_map(Result::ok).map(|entry| entry.path());
-    let palettes: Vec<_> = palettes.filter(|path| path.extension().is_some_and(|e| e == "dcm")).collect();
-    let Some(mut storescu) = server.storescu() else { return };
-    run(storescu.args(["+sd", "-xe"]).args(&palettes).arg(&protocol));
-    for (resource, files) in [("color-palettes", palettes), ("hanging-protocols", vec![protocol])] {
+    let Some(dcmconv) = program("dcmconv") else { return };
+    // As dcmtk writes them, so that it sends them unchanged.
+    let palettes = ["hotiron", "pet", "pet20step", "spring"].map(|name| {
+        let written = server.folder().join(format!("{name}.dcm"));
+        run(Command::new(&dcmconv).arg("+te").arg(folder.join(format!("{name}.dcm"))).arg(&written));
+        written
+    });
+    let Some(dcmsend) = program("dcmsend") else { return };
+    let port = server.dicom.to_string();
+    run(Command::new(dcmsend).args(["-aec", "YINGHAI", "127.0.0.1", &port]).args(&palettes));
+    // dcmtk would write the lengths of its sequences anew.
+    server.pacs(&["import", protocol.to_str().expect("UTF-8")]);
+    for (resource, files) in [("color-palettes", palettes.to_vec()), ("hanging-protocols", vec![protocol])] {
         let listed = server.get(&format!("/dicom-web/{resource}"));
         let listed = listed.as_array().expect("a list");
         assert_eq!(listed.len(), files.len(), "{resource}");
