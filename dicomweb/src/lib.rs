@@ -12,7 +12,7 @@
 //! | `events`, `status` | server-sent events, health, jobs |
 //! | `viewer` | the built-in files |
 //! | `media_type`, `multipart` | Accept and multipart/related, pure |
-//! | `decode`, `scan`, `convert` | work on pixels and bytes off the async threads, bounded |
+//! | `workers`, `decode`, `scan`, `convert` | work on pixels and bytes off the async threads, bounded |
 //! | `asked`, `resource`, `respond`, `cache`, `web` | what the services share |
 //! | `error` | failure → problem+json |
 //!
@@ -46,6 +46,7 @@ mod versions;
 mod viewer;
 mod wado;
 mod web;
+mod workers;
 
 pub use config::WebConfig;
 pub use viewer::is_built as viewer_is_built;

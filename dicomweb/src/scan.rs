@@ -46,24 +46,22 @@ impl Scanned {
 
 /// Scans an instance off the async threads.
 pub async fn scan(web: &Web, instance: &Arc<StoredInstance>) -> Result<Scanned, WebError> {
-    let closed = |_| WebError::Refused(Failure::Internal, "decoders are closed".into());
-    let permit = Arc::clone(&web.decoders).acquire_owned().await.map_err(closed)?;
-    let mut reader = RangedReader::new(web.archive.clone(), Arc::clone(instance));
-    let outcome = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        let instance = Arc::clone(&reader.instance);
-        reader.seek(SeekFrom::Start(instance.data_set_offset))?;
-        if instance.transfer_syntax.encoding() != Encoding::Deflated {
-            let data_set = data_set::scan(&mut reader, &instance.transfer_syntax, Limits::default())?;
-            return Ok(Scanned { data_set, inflated: None });
-        }
-        let inflated = Bytes::from(data_set::inflate(reader, MAX_INFLATED)?);
-        let explicit = pacs_core::TransferSyntax::explicit_little();
-        let data_set = data_set::scan(&mut Cursor::new(&inflated), &explicit, Limits::default())?;
-        Ok(Scanned { data_set, inflated: Some(inflated) })
-    });
-    let failed = |_| WebError::Refused(Failure::Internal, "the scan gave up".into());
-    outcome.await.map_err(failed)?.map_err(|error: ScanError| ArchiveError::from(error).into())
+    let reader = RangedReader::new(web.archive.clone(), Arc::clone(instance));
+    let bytes = if instance.transfer_syntax.encoding() == Encoding::Deflated { MAX_INFLATED } else { 0 };
+    web.workers.run(bytes, move || scanned(reader).map_err(|error| ArchiveError::from(error).into())).await
+}
+
+fn scanned(mut reader: RangedReader) -> Result<Scanned, ScanError> {
+    let instance = Arc::clone(&reader.instance);
+    reader.seek(SeekFrom::Start(instance.data_set_offset))?;
+    if instance.transfer_syntax.encoding() != Encoding::Deflated {
+        let data_set = data_set::scan(&mut reader, &instance.transfer_syntax, Limits::default())?;
+        return Ok(Scanned { data_set, inflated: None });
+    }
+    let inflated = Bytes::from(data_set::inflate(reader, MAX_INFLATED)?);
+    let explicit = pacs_core::TransferSyntax::explicit_little();
+    let data_set = data_set::scan(&mut Cursor::new(&inflated), &explicit, Limits::default())?;
+    Ok(Scanned { data_set, inflated: Some(inflated) })
 }
 
 /// Bytes of one value of a VR, as far as byte order matters (PS3.5 §7.3).

@@ -5,6 +5,7 @@ use crate::{
     cache::Cache,
     config::WebConfig,
     error::{WebError, chain},
+    workers::Workers,
 };
 use axum::http::{HeaderMap, Uri, header};
 use bytes::Bytes;
@@ -31,7 +32,7 @@ pub struct Shared {
     pub metadata: Cache<i64, Arc<Value>>,
     /// Small rendered images, by entity tag.
     pub pictures: Cache<String, Bytes>,
-    pub decoders: Arc<Semaphore>,
+    pub workers: Workers,
     pub subscribers: Arc<Semaphore>,
     audited: Cache<(String, String, Option<Uid>), ()>,
 }
@@ -66,7 +67,7 @@ impl Web {
             instances: Cache::new(2048, Duration::from_secs(30)),
             metadata: Cache::new(64, minute),
             pictures: Cache::new(1024, Duration::from_secs(600)),
-            decoders: Arc::new(Semaphore::new(decoders)),
+            workers: Workers::new(decoders),
             subscribers: Arc::new(Semaphore::new(MAX_SUBSCRIBERS)),
             audited: Cache::new(4096, AUDIT_COALESCED),
         }))

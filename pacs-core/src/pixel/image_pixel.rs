@@ -5,7 +5,8 @@ use crate::attributes::Attributes;
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
-/// Frames with more samples are refused: 16,384 × 16,384 grey, four times the largest detector.
+/// Frames with more samples are refused: 16,384 × 16,384 grey, four times the largest detector. Decoding takes up to 17
+/// bytes of memory a sample (JPEG 2000), 4.6 GB here.
 const MAX_FRAME_SAMPLES: u64 = 1 << 28;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +115,7 @@ impl ImagePixel {
     }
 
     /// Samples of one decoded frame.
-    pub(super) fn samples(&self) -> usize {
+    pub fn samples(&self) -> usize {
         self.pixels() * usize::from(self.samples_per_pixel)
     }
 
