@@ -6,6 +6,7 @@ use crate::{
     config::StorageConfig,
     database::Database,
     error::ArchiveError,
+    names::add_missing_keys,
     objects::Objects,
     outbox::newest_position,
     read::Inflated,
@@ -60,6 +61,7 @@ impl Archive {
             inflated: Inflated::default(),
         });
         tokio::spawn(watch_other_processes(Arc::downgrade(&inner)));
+        tokio::spawn(add_missing_keys(Arc::downgrade(&inner)));
         let archive = Self { inner };
         archive.remove_doomed_objects().await?;
         Ok(archive)

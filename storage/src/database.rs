@@ -2,18 +2,19 @@
 
 use crate::{config::StorageConfig, error::ArchiveError};
 use sqlx::{
-    Any, AnyPool, Executor, Row, Transaction,
+    Any, AnyPool, AssertSqlSafe, Executor, Row, SqlSafeStr, Transaction,
     any::{AnyArguments, AnyPoolOptions, AnyQueryResult},
     migrate::{Migration, MigrationType, Migrator},
     query::Query,
 };
-use std::{borrow::Cow, path::Path, time::Duration};
+use std::{borrow::Cow, path::Path, sync::atomic::AtomicBool, time::Duration};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Numbered, never changed once landed.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "index", include_str!("../migrations/0001_index.sql")),
     (2, "versions", include_str!("../migrations/0002_versions.sql")),
+    (3, "names", include_str!("../migrations/0003_names.sql")),
 ];
 
 /// Readers beside the one writer; a connection of SQLite is a thread and a page cache.
@@ -30,6 +31,8 @@ pub(crate) struct Database {
     pub(crate) pool: AnyPool,
     // SQLite has one writer: waiting here is fair and wakes at once, its own busy handler polls.
     turn: Mutex<()>,
+    /// Whether it is known that all patients' names have their search keys.
+    pub(crate) names_have_keys: AtomicBool,
 }
 
 impl Database {
@@ -50,8 +53,8 @@ impl Database {
             })
             .connect(&url)
             .await?;
-        migrator().run(&pool).await?;
-        Ok(Self { pool, turn: Mutex::new(()) })
+        migrator(sqlite).run(&pool).await?;
+        Ok(Self { pool, turn: Mutex::new(()), names_have_keys: AtomicBool::new(false) })
     }
 
     /// Runs one changing statement by itself.
@@ -90,9 +93,12 @@ fn sqlite_url(path: &Path) -> String {
     format!("sqlite://{path}?mode=rwc")
 }
 
-fn migrator() -> Migrator {
+/// What only one database understands stands in comments for the other.
+fn migrator(sqlite: bool) -> Migrator {
     let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {
-        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sqlx::SqlStr::from_static(sql), false)
+        let sql = if sqlite { sql.replace("/* SQLite: without rowid */", "without rowid") } else { sql.to_owned() };
+        let sql = AssertSqlSafe(sql).into_sql_str();
+        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql, false)
     };
     Migrator::with_migrations(MIGRATIONS.iter().map(migration).collect())
 }

@@ -4,6 +4,7 @@ use crate::{
     archive::Archive,
     error::ArchiveError,
     index::{match_columns, table},
+    names::{Named, Source, named, search_patterns},
 };
 use pacs_core::{
     Tag, VR,
@@ -17,6 +18,9 @@ use std::collections::BTreeMap;
 const VALUES_AT_MOST: usize = 30_000;
 const TERMS_AT_MOST: usize = 200;
 
+/// Rows up to here are a page.
+const PAGE: u32 = 200;
+
 /// One match: values by tag (multiple values backslash-separated), derived counts included; empty ones left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Row {
@@ -28,9 +32,28 @@ impl Archive {
     /// series and instance number. Conditions on attributes that are not indexed, or belong to a lower level, are not
     /// applied (PS3.4 C.2.2.1.3: an unsupported optional key matches everything).
     pub async fn find(&self, query: &Query) -> Result<Vec<Row>, ArchiveError> {
-        let (sql, values) = statement(query)?;
-        let statement = values.iter().fold(sqlx::query(AssertSqlSafe(sql)), |statement, value| match value {
+        let way = match named(&self.inner.database, query).await? {
+            Named::Anyone => Way::All,
+            Named::Few(source) => Way::Named(source),
+            Named::Many(source) => {
+                let page = query.limit.filter(|limit| limit + query.offset <= PAGE && query.level == Level::Study);
+                if let Some(page) = page {
+                    let rows = self.select(query, &Way::Newest).await?;
+                    if rows.len() == page as usize {
+                        return Ok(rows);
+                    }
+                }
+                Way::Named(source)
+            }
+        };
+        self.select(query, &way).await
+    }
+
+    async fn select(&self, query: &Query, way: &Way) -> Result<Vec<Row>, ArchiveError> {
+        let (sql, values) = statement(query, way)?;
+        let statement = values.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |statement, value| match value {
             Value::Text(text) => statement.bind(text),
+            Value::Bytes(bytes) => statement.bind(bytes),
             Value::Number(number) => statement.bind(number),
         });
         let rows = statement.fetch_all(&self.inner.database.pool).await?;
@@ -38,9 +61,19 @@ impl Archive {
     }
 }
 
+/// Where to look for matches.
+enum Way {
+    All,
+    /// Studies, the newest only.
+    Newest,
+    /// What belongs to patients of a name.
+    Named(Source),
+}
+
 #[derive(Debug, PartialEq)]
 enum Value {
     Text(String),
+    Bytes(Vec<u8>),
     Number(i64),
 }
 
@@ -60,26 +93,30 @@ fn found(row: &AnyRow, level: Level) -> Result<Row, ArchiveError> {
     Ok(Row { values })
 }
 
-fn statement(query: &Query) -> Result<(String, Vec<Value>), ArchiveError> {
+fn statement(query: &Query, way: &Way) -> Result<(String, Vec<Value>), ArchiveError> {
     let columns: Vec<String> = returned(query.level).map(text_of).collect();
     let mut values = Vec::new();
     let mut terms = Vec::new();
     for (tag, condition) in &query.conditions {
         if let Some(attribute) = attribute(*tag).filter(|a| a.level <= query.level) {
-            terms.push(term(attribute, condition, &mut values));
+            terms.push(term(attribute, condition, query.fuzzy, &mut values));
         }
     }
     if values.len() > VALUES_AT_MOST || query.conditions.iter().any(|(tag, condition)| is_too_long(*tag, condition)) {
         return Err(ArchiveError::Conflict("the query lists too many values".into()));
     }
+    let from = match way {
+        Way::All => from(query.level).to_owned(),
+        Way::Newest => format!("({NEWEST}) study join patient on patient.patient_key = study.patient_key"),
+        Way::Named(source) => {
+            terms.push(joined(query.level).to_owned());
+            let patients = source.sql(|bound| placeholder(&mut values, Value::Bytes(bound)));
+            format!("({patients}) named cross join {}", from_patients(query.level))
+        }
+    };
     let condition = if terms.is_empty() { String::new() } else { format!(" where {}", terms.join(" and ")) };
     let page = page(query, &mut values);
-    let sql = format!(
-        "select {} from {}{condition} order by {}{page}",
-        columns.join(", "),
-        from(query.level),
-        order(query.level)
-    );
+    let sql = format!("select {} from {from}{condition} order by {}{page}", columns.join(", "), order(query.level));
     Ok((sql, values))
 }
 
@@ -101,6 +138,33 @@ const fn from(level: Level) -> &'static str {
             "instance join series on series.series_key = instance.series_key and instance.is_current = 1
                 join study on study.study_key = series.study_key
                 join patient on patient.patient_key = study.patient_key"
+        }
+    }
+}
+
+/// The studies that a page of a frequent name is looked for in.
+const NEWEST: &str = "select * from study order by study_date_match desc, study_time_match desc, study_key desc
+    limit 2000";
+
+/// The tables in the order in which SQLite is to go through them: from the patients on, not along the order of studies.
+const fn from_patients(level: Level) -> &'static str {
+    match level {
+        Level::Patient => "patient",
+        Level::Study => "patient cross join study",
+        Level::Series => "patient cross join study cross join series",
+        Level::Instance => "patient cross join study cross join series cross join instance",
+    }
+}
+
+/// What joins them.
+const fn joined(level: Level) -> &'static str {
+    match level {
+        Level::Patient => "patient.patient_no = named.patient_no",
+        Level::Study => "patient.patient_no = named.patient_no and study.patient_key = patient.patient_key",
+        Level::Series => "patient.patient_no = named.patient_no and study.patient_key = patient.patient_key and series.study_key = study.study_key",
+        Level::Instance => {
+            "patient.patient_no = named.patient_no and study.patient_key = patient.patient_key
+                and series.study_key = study.study_key and instance.series_key = series.series_key and instance.is_current = 1"
         }
     }
 }
@@ -141,12 +205,37 @@ fn text_of(attribute: &'static Attribute) -> String {
     if attribute.derived && attribute.vr == VR::IS { format!("cast({column} as text)") } else { column }
 }
 
-fn term(attribute: &'static Attribute, condition: &Condition, values: &mut Vec<Value>) -> String {
+fn term(attribute: &'static Attribute, condition: &Condition, fuzzy: bool, values: &mut Vec<Value>) -> String {
     if attribute.tag == tags::MODALITIES_IN_STUDY {
         let term = matching("one.modality", attribute, condition, values);
         return format!("exists (select 1 from series one where one.study_key = study.study_key and {term})");
     }
-    matching(&text_of(attribute), attribute, condition, values)
+    let strict = matching(&text_of(attribute), attribute, condition, values);
+    if fuzzy && attribute.tag == tags::PATIENT_NAME {
+        format!("({strict} or {})", searched(condition, values))
+    } else {
+        strict
+    }
+}
+
+/// Whether the words typed are begins of search keys.
+fn searched(condition: &Condition, values: &mut Vec<Value>) -> String {
+    let names = match condition {
+        Condition::Exact(name) | Condition::Wildcard(name) => std::slice::from_ref(name),
+        Condition::AnyOf(names) => names,
+        Condition::Range { .. } => &[],
+    };
+    let mut found = |name: &String| {
+        let patterns = search_patterns(name);
+        let terms: Vec<_> = patterns
+            .map(|pattern| {
+                format!("patient.patient_search like {} escape '!'", placeholder(values, Value::Text(pattern)))
+            })
+            .collect();
+        if terms.is_empty() { "1 = 0".to_owned() } else { format!("({})", terms.join(" and ")) }
+    };
+    let any: Vec<_> = names.iter().map(&mut found).collect();
+    if any.is_empty() { "1 = 0".to_owned() } else { format!("({})", any.join(" or ")) }
 }
 
 /// The reference is [`Condition::matches`].
@@ -236,7 +325,7 @@ fn within(column: &str, vr: VR, from: Option<&str>, to: Option<&str>, values: &m
 }
 
 /// DICOM wildcards as a LIKE pattern with `!` as escape.
-fn like_pattern(pattern: &str) -> String {
+pub(crate) fn like_pattern(pattern: &str) -> String {
     let mut like = String::with_capacity(pattern.len() + 8);
     for c in pattern.chars() {
         match c {

@@ -10,6 +10,7 @@ use crate::{
     database::Change,
     facts::Facts,
     ingest::Outcome,
+    names::{add_keys, remove_keys},
     non_patient::store_non_patient,
     outbox::{EventKind, NewEvent, write_event},
     versions::{Verdict, becomes_current, held_in_series, judge, make_room, outcome},
@@ -132,8 +133,14 @@ async fn put_patient(
     key: &str,
     first_of_study: bool,
 ) -> Result<(), sqlx::Error> {
-    let statement = sqlx::query(PUT_PATIENT.as_str()).bind(key).bind(i64::from(first_of_study));
-    bind_values(statement, facts, Level::Patient).execute(&mut *change.transaction).await?;
+    let candidate = change.head.next_key();
+    let statement = sqlx::query(PUT_PATIENT.as_str()).bind(key).bind(i64::from(first_of_study)).bind(candidate);
+    let row = bind_values(statement, facts, Level::Patient).fetch_one(&mut *change.transaction).await?;
+    let (patient_no, name, search): (i64, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    // Without a number it waits for its keys together with the others of its catalog.
+    if patient_no != 0 && search.is_empty() {
+        add_keys(change, patient_no, &name).await?;
+    }
     Ok(())
 }
 
@@ -187,7 +194,10 @@ pub(crate) async fn remove(
         name_modalities(change, study).await?;
     } else {
         sqlx::query(DISCOUNT_PATIENT).bind(&patient).execute(&mut *change.transaction).await?;
-        sqlx::query(REMOVE_EMPTY_PATIENT).bind(&patient).execute(&mut *change.transaction).await?;
+        let row = sqlx::query(REMOVE_EMPTY_PATIENT).bind(&patient).fetch_optional(&mut *change.transaction).await?;
+        if let Some(row) = row {
+            remove_keys(change, row.try_get(0)?, &row.try_get::<String, _>(1)?).await?;
+        }
     }
     Ok(usize::try_from(removed).unwrap_or(usize::MAX))
 }
@@ -258,7 +268,7 @@ pub(crate) const fn match_columns(attribute: &Attribute) -> &'static [&'static s
 }
 
 /// The contents of those columns, as many as there are. Of several values the first one counts.
-fn match_values(attribute: &Attribute, value: &str) -> Vec<String> {
+pub(crate) fn match_values(attribute: &Attribute, value: &str) -> Vec<String> {
     let first = value.split('\\').next().unwrap_or_default();
     let mut values = match attribute.vr {
         VR::PN => name_groups(first),
@@ -300,12 +310,12 @@ static PUT_SERIES: LazyLock<String> = LazyLock::new(|| {
 static PUT_PATIENT: LazyLock<String> = LazyLock::new(|| {
     upsert(
         Level::Patient,
-        "insert into patient (patient_key, number_of_studies",
-        "$1, $2",
-        2,
+        "insert into patient (patient_key, number_of_studies, patient_no",
+        "$1, $2, $3",
+        3,
         "on conflict (patient_key) do update set
             number_of_studies = patient.number_of_studies + excluded.number_of_studies",
-        "",
+        "returning patient_no, patient_name, patient_search",
     )
 });
 
@@ -399,7 +409,8 @@ const REMOVE_EMPTY_STUDY: &str = "delete from study where study_key = $1 and num
 
 const DISCOUNT_PATIENT: &str = "update patient set number_of_studies = number_of_studies - 1 where patient_key = $1";
 
-const REMOVE_EMPTY_PATIENT: &str = "delete from patient where patient_key = $1 and number_of_studies <= 0";
+const REMOVE_EMPTY_PATIENT: &str = "delete from patient where patient_key = $1 and number_of_studies <= 0
+    returning patient_no, patient_name";
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@
 //! | `facts`, `digest` | what an arrival is, and by what it is known to be the same |
 //! | [`non_patient`] | palettes, protocols, templates: objects of no patient |
 //! | `versions` | several contents under one SOP Instance UID, and which is current |
+//! | `names` | the keys by which patients' names are found: in pinyin, by initials, by parts |
 //! | `find` | [`pacs_core::query::Query`] → SQL → rows |
 //! | `read` | what is stored, as bytes, frames and metadata |
 //! | `objects` | instances by key in an object store, with ranged reads |
@@ -39,6 +40,7 @@ mod find;
 mod index;
 pub mod ingest;
 pub mod jobs;
+mod names;
 pub mod non_patient;
 mod objects;
 pub mod outbox;

@@ -4,6 +4,7 @@
 mod crash;
 mod instances;
 mod matching;
+mod names;
 mod non_patient;
 mod people;
 mod support;

@@ -35,7 +35,7 @@ const ASKED: [Tag; 12] = [
 /// Values of little variety, so that matches happen, with all that is special in SQL or DICOM.
 fn value(vr: VR) -> BoxedStrategy<String> {
     match vr {
-        VR::PN => "([aAÉé张]{1,2}(\\^[ab%]{0,1}){0,2}(=[张_三]{0,2}){0,2}){0,1}".boxed(),
+        VR::PN => "([aAÉé张]{1,5}(\\^[ab%]{0,3}){0,2}(=[张張_三ｱア]{0,2}){0,2}){0,1}".boxed(),
         VR::DA => prop_oneof!["(19|20)[0-9]00[12]0[1-3]", "20[0-2]0\\.0[12]\\.0[12]", Just(String::new())].boxed(),
         VR::TM => "(1[0-2]([03]0(00(\\.[05]{1,3}){0,1}){0,1}){0,1}){0,1}".boxed(),
         VR::IS => "([+]{0,1}0{0,2}[0-9]){0,1}".boxed(),
@@ -50,7 +50,7 @@ fn key(vr: VR) -> BoxedStrategy<String> {
         VR::TM => "1[0-2]([03]0){0,1}(-1[0-2]){0,1}".boxed(),
         VR::IS | VR::US => "0{0,1}[0-9]{1,2}(\\\\[0-9]){0,1}".boxed(),
         VR::CS => "(CT|MR|SR|[CMS]\\*|\\?R)|(CT|MR)\\\\SR".boxed(),
-        VR::PN => "[aAÉé张*?]{1,2}(\\^[ab*?%]){0,1}(=[张三*?_]{0,2}){0,2}".boxed(),
+        VR::PN => "[aAÉé张*?]{1,3}(\\^[ab*?%]){0,1}(=[张張三ｱ*?_]{0,2}){0,2}".boxed(),
         _ => "[aA%_!'张*?P][aB %_!*?1]{0,2}[aA*3]{0,1}".boxed(),
     }
 }

@@ -1,0 +1,156 @@
+use super::*;
+use crate::{
+    Archive, StorageConfig,
+    audit::{AuditAction, AuditRecord},
+    config::SameUidOtherContent,
+    facts::Facts,
+    index::{NewInstance, store},
+};
+use pacs_core::{TransferSyntax, Uid, instance::Instance};
+use std::time::Instant;
+
+const SURNAMES: [(&str, &str); 20] = [
+    ("王", "Wang"),
+    ("李", "Li"),
+    ("张", "Zhang"),
+    ("刘", "Liu"),
+    ("陈", "Chen"),
+    ("杨", "Yang"),
+    ("黄", "Huang"),
+    ("赵", "Zhao"),
+    ("吴", "Wu"),
+    ("周", "Zhou"),
+    ("徐", "Xu"),
+    ("孙", "Sun"),
+    ("马", "Ma"),
+    ("朱", "Zhu"),
+    ("胡", "Hu"),
+    ("郭", "Guo"),
+    ("何", "He"),
+    ("林", "Lin"),
+    ("高", "Gao"),
+    ("罗", "Luo"),
+];
+const GIVEN: &str = "伟芳娜秀英敏静丽强磊军洋勇艳杰娟涛明超兰霞平刚桂华红玉梅建国志文海生林春晓小东大子浩宇轩博昊天思雨欣怡梓涵诗琪雅婷嘉佳俊峰凯鑫龙飞鹏辉健斌波宁";
+
+/// Some name or other; the same number has the same name.
+fn name(n: usize) -> String {
+    let given: Vec<char> = GIVEN.chars().collect();
+    let some = |step: usize| given[(n / step) % given.len()];
+    let (surname, latin) = SURNAMES[n % SURNAMES.len()];
+    let given: String = if n.is_multiple_of(3) { some(20).into() } else { [some(20), some(1700)].iter().collect() };
+    let pinyin: Vec<_> = search_keys(&format!("阿{given}")).into_iter().filter(|key| key.starts_with('a')).collect();
+    let pinyin = pinyin.iter().max_by_key(|key| key.len()).map(|key| &key[1..]).expect("a reading");
+    format!("{latin}^{pinyin}={surname}^{given}")
+}
+
+fn new_instance(n: usize) -> NewInstance {
+    let uid = |suffix: &str| -> Uid { format!("1.{n}{suffix}").parse().expect("a UID") };
+    // Apart from the name, or a surname would be of one year.
+    let day = n.wrapping_mul(2_654_435_761) / 4096 % 6720;
+    let date = format!("20{:02}{:02}{:02}", day / 336, day / 28 % 12 + 1, day % 28 + 1);
+    let values = [
+        (tags::PATIENT_NAME, name(n)),
+        (tags::PATIENT_ID, format!("P{n:07}")),
+        (tags::STUDY_DATE, date),
+        (tags::MODALITY, "CT".to_owned()),
+    ];
+    let facts = Instance {
+        study: uid(""),
+        series: uid(".1"),
+        sop_instance: uid(".1.1"),
+        sop_class: uid(".2"),
+        transfer_syntax: TransferSyntax::explicit_little(),
+        values: values.into(),
+        frames: None,
+    };
+    NewInstance {
+        facts: Facts::Instance(facts),
+        metadata: "{}".to_owned(),
+        byte_len: 1,
+        data_set_offset: 0,
+        data_set_digest: String::new(),
+        object_key: n.to_string(),
+        frame_layout: String::new(),
+        audit: AuditRecord {
+            at: 0,
+            action: AuditAction::Store,
+            actor: "a test".to_owned(),
+            origin: String::new(),
+            success: true,
+            study: None,
+            detail: String::new(),
+        },
+        same_uid_other_content: SameUidOtherContent::default(),
+    }
+}
+
+async fn filled(studies: usize) -> (Archive, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database_url = std::env::var("PACS_TEST_SCALE_URL").ok();
+    let config = StorageConfig { data_dir: folder.path().into(), database_url, ..StorageConfig::default() };
+    let archive = Archive::open(&config).await.expect("an archive");
+    for start in (0..studies).step_by(1000) {
+        let mut change = archive.inner.database.change().await.expect("a change");
+        for n in start..studies.min(start + 1000) {
+            store(&mut change, &new_instance(n)).await.expect("rows");
+        }
+        change.commit().await.expect("a commit");
+    }
+    (archive, folder)
+}
+
+/// `cargo test -p storage --release names_at_scale -- --ignored --nocapture`
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn names_at_scale() {
+    for studies in [1_000, 100_000] {
+        let start = Instant::now();
+        let (archive, _folder) = filled(studies).await;
+        println!("{studies} studies written in {:?}", start.elapsed());
+        for table in ["patient_name_key", "patient_by_no", "patient_by_alphabetic", "patient"] {
+            let size = sqlx::query("select coalesce(sum(pgsize), 0) from dbstat where name = $1").bind(table);
+            if let Ok(row) = size.fetch_one(&archive.inner.database.pool).await {
+                println!("  {table}: {} bytes a patient", row.get::<i64, _>(0) / studies as i64);
+            }
+        }
+        for (typed, fuzzy) in [
+            ("zhangsan", true),
+            ("zs", true),
+            ("z", true),
+            ("wang", true),
+            ("wang xiao", true),
+            ("张", true),
+            ("王伟", true),
+            ("Wang^*", false),
+            ("王^伟", false),
+            ("*三*", false),
+            ("*娜*", false),
+            ("*伟*", false),
+            ("*ang*", false),
+            ("*iaod*", false),
+            ("*qzx*", false),
+            ("*ng^wei*", false),
+            ("*g*", false),
+        ] {
+            let condition = if typed.contains('*') { Condition::Wildcard } else { Condition::Exact }(typed.to_owned());
+            let conditions = [(tags::PATIENT_NAME, condition)].into();
+            let query = Query { conditions, fuzzy, limit: Some(50), ..Query::new(Level::Study) };
+            let mut times: Vec<_> = Vec::new();
+            let mut rows = 0;
+            for _ in 0..15 {
+                let start = Instant::now();
+                rows = archive.find(&query).await.expect("rows").len();
+                times.push(start.elapsed());
+            }
+            times.sort();
+            let way = match named(&archive.inner.database, &query).await.expect("an answer") {
+                Named::Anyone => "anyone",
+                Named::Few(_) => "few",
+                Named::Many(_) => "many",
+            };
+            println!("  {typed:10} {fuzzy:5} {rows:3} rows, {way:6}: {:?}", times[7]);
+        }
+        archive.close().await;
+    }
+}
