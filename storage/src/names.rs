@@ -82,24 +82,26 @@ pub(crate) struct Source(Vec<Vec<Piece>>);
 impl Source {
     /// A `select` of distinct patient numbers. `bind` takes a value and gives its placeholder.
     pub(crate) fn sql(&self, mut bind: impl FnMut(Vec<u8>) -> String) -> String {
-        let mut of_piece = |piece: &Piece| {
-            let ranges: Vec<_> = piece.iter().map(|begin| range(begin, &mut bind)).collect();
-            format!("select patient_no from patient_name_key where {}", ranges.join(" or "))
-        };
         let mut of_list = |(at, pieces): (usize, &Vec<Piece>)| {
-            let sets: Vec<_> = pieces.iter().map(&mut of_piece).collect();
-            format!("select distinct patient_no from ({}) list_{at}", sets.join(" intersect "))
+            let sets = pieces.iter().enumerate().map(|(piece, begins)| {
+                format!("select patient_no from ({}) piece_{at}_{piece}", having(begins, &mut bind))
+            });
+            format!("select distinct patient_no from ({}) list_{at}", sets.collect::<Vec<_>>().join(" intersect "))
         };
         let lists: Vec<_> = self.0.iter().enumerate().map(&mut of_list).collect();
         lists.join(" union ")
     }
 }
 
-/// Keys that begin so.
-fn range(begin: &str, mut bind: impl FnMut(Vec<u8>) -> String) -> String {
-    let end = [begin.as_bytes(), &[ABOVE_ALL]].concat();
-    let (begin, end) = (bind(begin.into()), bind(end));
-    format!("(name_key >= {begin} and name_key < {end})")
+/// A `select` of the patients of each key that begins with one of these. Apart, as PostgreSQL goes to the table itself
+/// for ranges joined by `or`.
+fn having(begins: &Piece, mut bind: impl FnMut(Vec<u8>) -> String) -> String {
+    let mut of_begin = |begin: &String| {
+        let end = [begin.as_bytes(), &[ABOVE_ALL]].concat();
+        let (begin, end) = (bind(begin.clone().into_bytes()), bind(end));
+        format!("select patient_no from patient_name_key where name_key >= {begin} and name_key < {end}")
+    };
+    begins.iter().map(&mut of_begin).collect::<Vec<_>>().join(" union all ")
 }
 
 /// Asks the keys which patients a query's condition on Patient's Name leaves to be looked at.
@@ -162,14 +164,14 @@ async fn narrowing(pool: &AnyPool, pieces: Vec<Piece>) -> Result<(Vec<Piece>, bo
     Ok((uncommon, few))
 }
 
-/// How many patients have a piece; not counted further than that it is common.
-async fn count(pool: &AnyPool, piece: &Piece) -> Result<i64, sqlx::Error> {
+/// How many keys begin with one of these; not counted further than that it is common.
+async fn count(pool: &AnyPool, begins: &Piece) -> Result<i64, sqlx::Error> {
     let mut bounds = Vec::new();
-    let patients = Source(vec![vec![piece.clone()]]).sql(|bound| {
+    let keys = having(begins, |bound| {
         bounds.push(bound);
         format!("${}", bounds.len())
     });
-    let sql = format!("select count(*) from ({patients} limit {}) counted", COMMON + 1);
+    let sql = format!("select count(*) from (select patient_no from ({keys}) found limit {}) counted", COMMON + 1);
     let statement = bounds.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |statement, bound| statement.bind(bound));
     statement.fetch_one(pool).await?.try_get(0)
 }
