@@ -108,6 +108,10 @@ impl Filter {
         if !key.is_empty() {
             let _ = write!(url, "&{key}={}", percent_encode(&wildcard(key, text)));
         }
+        if key == "PatientName" {
+            // Also by pinyin and initials, and what is written otherwise: `zhangsan`, `zs`, `張三`.
+            url.push_str("&fuzzymatching=true");
+        }
         if !modality.is_empty() {
             let _ = write!(url, "&ModalitiesInStudy={modality}");
         }
@@ -217,7 +221,7 @@ mod tests {
         let filter = Filter { text: " 张 ".into(), ..Filter::default() };
         let urls = filter.urls("20261124", 10);
         assert_eq!(urls.len(), 3);
-        assert!(urls[0].ends_with("&PatientName=*%E5%BC%A0*"), "{}", urls[0]);
+        assert!(urls[0].ends_with("&PatientName=*%E5%BC%A0*&fuzzymatching=true"), "{}", urls[0]);
         assert!(urls[1].contains("PatientID=*") && urls[2].contains("AccessionNumber=*"));
     }
 
