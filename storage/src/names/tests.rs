@@ -100,6 +100,24 @@ async fn filled(studies: usize) -> (Archive, tempfile::TempDir) {
     (archive, folder)
 }
 
+#[tokio::test]
+async fn a_search_goes_from_the_keys_to_patients_to_studies_by_indexes() {
+    let (archive, _folder) = filled(3).await;
+    let bound = |_| "x'00'".to_owned();
+    let source = Source(vec![pattern_pieces("*ang*"), vec![vec!["zs".to_owned()], vec!["z".to_owned()]]]);
+    let sql = format!(
+        "explain query plan select * from ({}) named cross join patient cross join study
+            where patient.patient_no = named.patient_no and study.patient_key = patient.patient_key",
+        source.sql(bound)
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&archive.inner.database.pool).await.expect("a plan");
+    let plan: Vec<String> = rows.iter().map(|row| row.get(3)).collect();
+    assert!(!plan.iter().any(|step| step.starts_with("SCAN patient") || step.starts_with("SCAN study")), "{plan:#?}");
+    assert!(plan.iter().any(|step| step.contains("PRIMARY KEY (name_key>? AND name_key<?)")), "{plan:#?}");
+    assert!(plan.iter().any(|step| step.contains("patient_by_no")), "{plan:#?}");
+    assert!(plan.iter().any(|step| step.contains("study_by_patient")), "{plan:#?}");
+}
+
 /// `cargo test -p storage --release names_at_scale -- --ignored --nocapture`
 #[tokio::test]
 #[ignore = "a measurement"]
