@@ -154,7 +154,7 @@ impl Words {
         std::iter::once(of_words).chain(of_syllables).collect()
     }
 
-    /// Keys of each reading, and its initials.
+    /// Keys of each reading, its initials, and those of the given name behind the surname.
     fn pinyin(&self) -> Vec<String> {
         if !self.words.iter().all(|word| word.starts_with(is_ideograph)) {
             return Vec::new();
@@ -162,8 +162,12 @@ impl Words {
         let mut keys = Vec::new();
         for syllables in readings(&self.words.concat()) {
             keys.extend((0..syllables.len()).map(|at| syllables.get(at..).unwrap_or_default().concat()));
-            if syllables.len() > 1 {
-                keys.push(initials(syllables.iter().map(String::as_str)));
+            let parts: Vec<_> = syllables.iter().map(String::as_str).collect();
+            if let [surname, given @ ..] = parts.as_slice()
+                && !given.is_empty()
+            {
+                keys.push(initials(parts.iter().copied()));
+                keys.push(format!("{surname}{}", initials(given.iter().copied())));
             }
         }
         keys
@@ -245,7 +249,11 @@ mod tests {
         for name in ["张^三", "Zhang^San=张^三", "張^三", "张三", "=張三="] {
             check(name, &typed, &["hang", "sz", "李", "zhangsi", "三张"]);
         }
-        check("Wang^XiaoDong=王^小东", &["wxd", "xiaod", "dong", "小東", "小 王", "王xiao"], &["oud", "xd王"]);
+        check(
+            "Wang^XiaoDong=王^小东",
+            &["wxd", "wangxd", "xiaod", "dong", "小東", "小 王", "王xiao"],
+            &["oud", "xd王"],
+        );
         check("曾^晟", &["zengsheng", "zengcheng", "zs", "zc"], &["cengsheng"]);
         check("尉迟^恭", &["yuchigong", "ycg"], &["weichi"]);
         check("吕^布", &["lvbu", "lubu", "lyubu", "lb", "Lübu"], &[]);
