@@ -27,6 +27,8 @@ use tracing::{Instrument, error, info, info_span, warn};
 const CONSUMER: &str = "ai";
 const JOB: &str = "ai";
 const EVENTS_AT_ONCE: u32 = 256;
+/// Events come in bursts, an instance each: what comes in so long is looked at together.
+const GATHER: Duration = Duration::from_millis(250);
 /// Jobs come due by themselves or from another process: look this often.
 const IDLE: Duration = Duration::from_secs(1);
 /// After a failure of the archive.
@@ -86,7 +88,10 @@ impl Worker {
         loop {
             newest.borrow_and_update();
             match self.queue_batch().await {
-                Ok(0) => drop(tokio::time::timeout(IDLE, newest.changed()).await),
+                Ok(0) => {
+                    drop(tokio::time::timeout(IDLE, newest.changed()).await);
+                    tokio::time::sleep(GATHER).await;
+                }
                 Ok(_) => {}
                 Err(error) => {
                     warn!(%error, "outbox not read");
@@ -148,7 +153,7 @@ impl Worker {
                 }
                 Ok(None) => tokio::select! {
                     () = shutdown.cancelled() => {}
-                    _ = tokio::time::timeout(IDLE, newest.changed()) => {}
+                    _ = tokio::time::timeout(IDLE, newest.changed()) => tokio::time::sleep(GATHER).await,
                 },
                 Err(error) => {
                     warn!(%error, "no job claimed");

@@ -25,7 +25,7 @@ pub struct Asked {
     pub parameters: Parameters,
     pub headers: HeaderMap,
     caller: Caller,
-    uri: Uri,
+    pub uri: Uri,
 }
 
 impl FromRequestParts<Web> for Asked {

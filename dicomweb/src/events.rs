@@ -16,6 +16,8 @@ use storage::{ArchiveError, Event, EventKind};
 use tokio::sync::watch;
 
 const BATCH: u32 = 256;
+/// Events come in bursts, an instance each: what comes in so long is sent together.
+const GATHER: Duration = Duration::from_millis(100);
 /// A stream ends after this long; the browser comes back with its Last-Event-ID and is authorised anew.
 const MAX_LIFE: Duration = Duration::from_secs(15 * 60);
 
@@ -47,6 +49,7 @@ fn batches(web: Web, newest: watch::Receiver<i64>, after: i64) -> impl Stream<It
             if newest.wait_for(|&position| position > after).await.is_err() {
                 return Ok(None);
             }
+            tokio::time::sleep(GATHER).await;
             let events = web.archive.events(after, BATCH).await?;
             if let Some(last) = events.last() {
                 let after = last.position;

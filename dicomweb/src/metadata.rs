@@ -3,49 +3,106 @@
 use crate::{
     asked::Asked,
     error::WebError,
+    resource::Resource,
     respond::{cache_headers, entity_tag, is_held, json_type, not_modified},
+    web::Web,
 };
 use axum::{
-    http::header,
-    response::{IntoResponse, Response},
+    http::{HeaderMap, header},
+    response::{AppendHeaders, IntoResponse, Response},
 };
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use memchr::memmem;
-use storage::AuditAction;
+use pacs_core::Failure;
+use std::{io::Write, sync::Arc};
+use storage::{AuditAction, MetadataState, StoredInstance};
 
 pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
     let (web, resource) = (&asked.web, &asked.resource);
     let content_type = json_type(&asked.accepted())?;
     let study = resource.study()?;
     let base = asked.base()?;
-    let items = match resource.version {
-        Some(_) => vec![web.archive.metadata_of(resource.instance(web).await?.as_ref()).await?],
-        None => web.archive.metadata(study, resource.series.as_ref(), resource.sop_instance.as_ref()).await?,
-    };
-    if items.is_empty() {
-        resource.instances(web).await?;
-    }
+    let Some(source) = Source::of(web, resource).await? else { return Err(resource.absent()) };
     asked.audit(AuditAction::Read, Some(study), "metadata").await;
-    let tag = entity_tag((&base, &items));
+    let tag = entity_tag((&base, asked.uri.path(), &resource.version, source.position()));
     if is_held(&asked.headers, &tag) {
         return Ok(not_modified(&tag));
     }
-    let body = array(&items, &Links::new("studies", &base, resource.version_query()));
-    Ok(([(header::CONTENT_TYPE, content_type)], cache_headers(&tag), body).into_response())
+    let zipped = accepts_gzip(&asked.headers);
+    let body = match web.bodies.get(&(tag.clone(), zipped)) {
+        Some(body) => body,
+        None => {
+            let links = Links::new("studies", &base, resource.version_query());
+            let body = body(source.text(web).await?, links, zipped).await?;
+            if body.len() <= LARGEST_KEPT {
+                web.bodies.put((tag.clone(), zipped), body.clone());
+            }
+            body
+        }
+    };
+    let encoding = zipped.then_some([(header::CONTENT_ENCODING, "gzip")]);
+    let encoding = AppendHeaders(encoding.into_iter().flatten().collect::<Vec<_>>());
+    let vary = [(header::CONTENT_TYPE, content_type), (header::VARY, "accept-encoding")];
+    Ok((encoding, vary, cache_headers(&tag), body).into_response())
 }
 
-/// One JSON array of the items, their links made absolute.
-fn array(items: &[String], links: &Links) -> Vec<u8> {
-    let mut body = Vec::with_capacity(items.iter().map(|item| item.len() + 256).sum::<usize>() + 2);
-    body.push(b'[');
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        links.append(&mut body, item);
-    }
-    body.push(b']');
-    body
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let refused = |coding: &str| coding.split(';').any(|part| matches!(part.trim(), "q=0" | "q=0.0"));
+    accepted.flat_map(|value| value.split(',')).any(|one| one.trim().starts_with("gzip") && !refused(one))
 }
+
+/// What is sent, and kept as it is sent.
+async fn body(text: String, links: Links, zipped: bool) -> Result<Bytes, WebError> {
+    let made = tokio::task::spawn_blocking(move || {
+        let mut body = Vec::with_capacity(text.len() + text.len() / 32 + 256);
+        links.append(&mut body, &text);
+        if !zipped {
+            return Ok(body);
+        }
+        let mut packed = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
+        packed.write_all(&body)?;
+        packed.finish()
+    });
+    let made = made.await.map_err(std::io::Error::other).flatten();
+    made.map(Bytes::from).map_err(|error| WebError::Refused(Failure::Internal, error.to_string()))
+}
+
+/// Where the metadata comes from.
+enum Source {
+    Series(MetadataState),
+    Instance(Arc<StoredInstance>),
+}
+
+impl Source {
+    async fn of(web: &Web, resource: &Resource) -> Result<Option<Self>, WebError> {
+        if resource.sop_instance.is_some() {
+            return Ok(Some(Self::Instance(resource.instance(web).await?)));
+        }
+        let state = web.archive.metadata_state(resource.study()?, resource.series.as_ref()).await?;
+        Ok(state.map(Self::Series))
+    }
+
+    /// Changes when the metadata does.
+    fn position(&self) -> i64 {
+        match self {
+            Self::Series(state) => state.position,
+            // An instance never changes.
+            Self::Instance(instance) => instance.id,
+        }
+    }
+
+    async fn text(&self, web: &Web) -> Result<String, WebError> {
+        match self {
+            Self::Series(state) => Ok(web.archive.metadata_text(state).await?),
+            Self::Instance(instance) => Ok(format!("[{}]", web.archive.metadata_of(instance).await?)),
+        }
+    }
+}
+
+/// A body that is kept for the next who asks is not longer than this.
+const LARGEST_KEPT: usize = 8 << 20;
 
 /// Makes the relative BulkDataURIs of stored metadata absolute.
 ///
@@ -93,15 +150,21 @@ mod tests {
             "7FE00010": {"vr": "OW", "BulkDataURI": "studies/1/bulkdata/7FE00010"},
             "00104000": {"vr": "LT", "Value": ["\"BulkDataURI\":\"studies/"]},
         });
-        let links = Links::new("studies", "http://h/dicom-web", "?version=2".into());
-        let body: Value = serde_json::from_slice(&array(&[item.to_string(), "{}".into()], &links)).unwrap();
+        let mut body = Vec::new();
+        Links::new("studies", "http://h/dicom-web", "?version=2".into()).append(&mut body, &format!("[{item},\n{{}}]"));
+        let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body[0]["7FE00010"]["BulkDataURI"], "http://h/dicom-web/studies/1/bulkdata/7FE00010?version=2");
         assert_eq!(body[0]["00104000"], item["00104000"]);
         assert_eq!(body[1], json!({}));
     }
 
     #[test]
-    fn no_items_are_an_empty_array() {
-        assert_eq!(array(&[], &Links::new("studies", "", String::new())), b"[]");
+    fn gzip_is_sent_to_those_who_take_it() {
+        for (accepted, expected) in
+            [("gzip, br", true), ("br;q=1, gzip;q=0.5", true), ("gzip;q=0", false), ("br", false)]
+        {
+            let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, accepted.parse().unwrap())]);
+            assert_eq!(accepts_gzip(&headers), expected, "{accepted}");
+        }
     }
 }

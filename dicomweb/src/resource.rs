@@ -108,7 +108,7 @@ impl Resource {
         self.version.map(|number| format!("?version={number}")).unwrap_or_default()
     }
 
-    fn absent(&self) -> WebError {
+    pub fn absent(&self) -> WebError {
         let (kind, uid) = match (&self.sop_instance, &self.series, &self.study) {
             (Some(uid), _, _) => ("instance", uid.as_str()),
             (None, Some(uid), _) => ("series", uid.as_str()),

@@ -8,7 +8,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::{
-    StreamExt, TryFutureExt,
+    StreamExt, TryFutureExt, TryStreamExt,
     stream::{self, BoxStream},
 };
 use pacs_core::pixel::PixelError;
@@ -54,10 +54,10 @@ impl Piece {
     fn stream(self, web: Web) -> BoxStream<'static, Result<Bytes, WebError>> {
         match self {
             Self::Bytes(bytes) => stream::once(async { Ok(bytes) }).boxed(),
-            // Not the store's own stream: on a local disk that is some thousand small reads, each on another thread.
             Self::File(instance) => {
-                let whole = 0..instance.len;
-                Self::Range(instance, whole, 1).stream(web)
+                let whole =
+                    async move { Ok::<_, WebError>(web.archive.read(&instance).await?.map_err(WebError::from)) };
+                whole.try_flatten_stream().boxed()
             }
             Self::Range(instance, range, width) => {
                 let steps = range.clone().step_by(STEP as usize).map(move |at| at..range.end.min(at + STEP));

@@ -28,6 +28,8 @@ pub struct Shared {
     pub password_checks: Semaphore,
     /// Each with the newest event when it was looked up: any later one may have changed which version is current.
     pub instances: Cache<Identity, (i64, Arc<StoredInstance>)>,
+    /// Metadata as it was sent, by entity tag and whether it is compressed.
+    pub bodies: Cache<(String, bool), Bytes>,
     /// Parsed metadata of instances whose frames are being decoded, by their id.
     pub metadata: Cache<i64, Arc<Value>>,
     /// Small rendered images, by entity tag.
@@ -65,6 +67,7 @@ impl Web {
             principals: Cache::new(1024, PRINCIPAL_KEPT),
             password_checks: Semaphore::new(2),
             instances: Cache::new(2048, Duration::from_secs(30)),
+            bodies: Cache::new(6, Duration::from_secs(600)),
             metadata: Cache::new(64, minute),
             pictures: Cache::new(1024, Duration::from_secs(600)),
             workers: Workers::new(decoders),

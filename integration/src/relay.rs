@@ -28,6 +28,8 @@ use tracing::{error, info, warn};
 
 const CONSUMER: &str = "integration";
 const EVENTS_AT_ONCE: u32 = 256;
+/// Events come in bursts, an instance each: what comes in so long is looked at together.
+const GATHER: Duration = Duration::from_millis(250);
 /// Jobs may come due by themselves or from another process: look this often.
 const IDLE: Duration = Duration::from_secs(1);
 /// After a failure of the archive.
@@ -73,6 +75,7 @@ async fn queue(archive: &Archive, routes: &[Arc<Route>]) {
             Ok(0) => {
                 // The time limit also covers an archive that has closed.
                 let _ = timeout(IDLE, newest.changed()).await;
+                sleep(GATHER).await;
             }
             Ok(_) => {}
             Err(error) => {

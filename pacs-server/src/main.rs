@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use pacs_server::{
-    commands::{accounts, demo, doctor, echo, export, import, jobs, peers},
+    commands::{accounts, demo, doctor, echo, export, import, jobs, peers, verify},
     config::{self, Effective, Settings},
     serve, telemetry,
 };
@@ -42,6 +42,10 @@ enum Command {
     Export(export::Arguments),
     /// Check configuration, database, object store, ports and AI model, and say the remedy
     Doctor,
+    /// Compare catalog and store, and check that instances are as they were received
+    Verify(verify::VerifyArguments),
+    /// Write the catalog anew from the packs in the store, where it lacks them
+    Reindex,
     /// C-ECHO a peer, or the running server
     Echo(echo::Arguments),
     /// Users
@@ -108,6 +112,8 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
         Command::Import(arguments) => return import::run(&config, arguments).await,
         Command::Export(arguments) => export::run(&config, arguments).await,
         Command::Doctor => return doctor::run(&config).await,
+        Command::Verify(arguments) => return verify::verify(&config, arguments).await,
+        Command::Reindex => return verify::reindex(&config).await,
         Command::Echo(arguments) => echo::run(&config, arguments).await,
         Command::User(command) => accounts::run_user(&config, command).await,
         Command::Token(command) => accounts::run_token(&config, command).await,

@@ -7,17 +7,11 @@ use crate::{
 use anyhow::Context;
 use std::{net::SocketAddr, time::Duration};
 use storage::{Archive, AuditAction, AuditRecord};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// How often quiet series are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
-
-/// How often the store is looked through for what a crash left behind; also at the start.
-const SWEEP_OBJECTS: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Objects younger than this are left alone: their rows may be about to come.
-const ORPHAN_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// How long requests under way may take to finish when the program stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -82,7 +76,7 @@ fn start_rooms(
     shutdown: &CancellationToken,
 ) {
     rooms.spawn(sweep(archive.clone(), shutdown.clone()));
-    rooms.spawn(sweep_objects(archive.clone(), shutdown.clone()));
+    rooms.spawn(care(archive.clone(), shutdown.clone()));
     if let Some(listener) = listeners.dicom {
         let node = dicom_node::serve(listener, archive.clone(), config.dicom.clone(), shutdown.clone());
         start(rooms, "DICOM node", node);
@@ -141,23 +135,25 @@ async fn sweep(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<
     }
 }
 
-/// Removes objects without rows, in the background: nothing waits for it.
-async fn sweep_objects(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut clock = tokio::time::interval(SWEEP_OBJECTS);
+/// Moves packs from the spool into the store, makes them anew where that is due, and removes what nothing points to.
+async fn care(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut clock = tokio::time::interval(SWEEP);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             _ = clock.tick() => {}
         }
-        let swept = tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            swept = archive.sweep_objects(ORPHAN_AGE) => swept,
+        let cared = async {
+            archive.seal_quiet_packs().await;
+            archive.compact_one_series().await?;
+            archive.remove_doomed_objects().await
         };
-        match swept {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "objects without an instance removed"),
-            Err(error) => {
-                tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "looking for objects without an instance failed")
+        tokio::select! {
+            // What is broken off here is done at the next start.
+            () = shutdown.cancelled() => return Ok(()),
+            cared = cared => if let Err(error) = cared {
+                tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "care of the packs failed");
             }
         }
     }

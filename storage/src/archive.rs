@@ -9,9 +9,9 @@ use crate::{
     names::add_missing_keys,
     objects::Objects,
     outbox::newest_position,
+    packs::Packs,
     read::Inflated,
     sign_in::SignIns,
-    spool::Spool,
 };
 use std::{
     path::Path,
@@ -20,6 +20,8 @@ use std::{
 };
 use tokio::sync::watch;
 
+/// How long the packs may take that are sealed at the end.
+const LAST_SEALS: Duration = Duration::from_secs(10);
 /// How often other processes' events are looked for.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -33,7 +35,7 @@ pub(crate) struct Inner {
     pub(crate) config: StorageConfig,
     pub(crate) database: Arc<Database>,
     pub(crate) objects: Objects,
-    pub(crate) spool: Arc<Spool>,
+    pub(crate) packs: Packs,
     pub(crate) committer: Committer,
     pub(crate) newest: watch::Sender<i64>,
     pub(crate) believed: Believed,
@@ -42,10 +44,9 @@ pub(crate) struct Inner {
 }
 
 impl Archive {
-    /// Opens (and on first use makes) database, migrations, object store and spool; sweeps what a crash left in the spool.
+    /// Opens (and on first use makes) database, migrations, object store and spool; takes over what a crash left in the spool.
     pub async fn open(config: &StorageConfig) -> Result<Self, ArchiveError> {
         make_private_folder(&config.data_dir).await?;
-        let spool = Arc::new(Spool::open(&config.data_dir.join("spool"))?);
         let database = Arc::new(Database::open(config).await?);
         let objects = Objects::open(config).await?;
         let (newest, _) = watch::channel(newest_position(&database.pool).await?);
@@ -54,7 +55,7 @@ impl Archive {
             committer: Committer::start(database.clone(), newest.clone()),
             database,
             objects,
-            spool,
+            packs: Packs::open(&config.data_dir.join("spool"))?,
             newest,
             believed: Believed::default(),
             sign_ins: SignIns::default(),
@@ -63,12 +64,18 @@ impl Archive {
         tokio::spawn(watch_other_processes(Arc::downgrade(&inner)));
         tokio::spawn(add_missing_keys(Arc::downgrade(&inner)));
         let archive = Self { inner };
+        archive.inner.recover().await?;
+        archive.inner.settle().await?;
         archive.remove_doomed_objects().await?;
         Ok(archive)
     }
 
-    /// Stops taking new instances, finishes the commits under way.
+    /// Stops taking new instances, finishes the commits under way, seals what it can in a moment.
     pub async fn close(&self) {
+        // What is not sealed now waits in the spool for the next process on this machine.
+        if tokio::time::timeout(LAST_SEALS, self.seal_idle(Duration::ZERO)).await.is_err() {
+            tracing::warn!("some packs stay in the spool until the next start");
+        }
         // A second close finds the committer gone, which is what was wanted.
         let _ = self.inner.committer.submit(Work::Close).await;
         self.inner.database.pool.close().await;

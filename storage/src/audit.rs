@@ -122,10 +122,10 @@ pub(crate) async fn write_audit(change: &mut Change<'_>, record: &AuditRecord) -
     if record.at == 0 {
         record.at = now();
     }
-    change.head.audit_position += 1;
-    change.head.audit_hash = chained(&change.head.audit_hash, &record);
+    let (position, before) = change.head.next_audit();
+    let hash = chained(before, &record);
     sqlx::query(WRITE)
-        .bind(change.head.audit_position)
+        .bind(position)
         .bind(record.at)
         .bind(record.action.as_str())
         .bind(&record.actor)
@@ -133,9 +133,10 @@ pub(crate) async fn write_audit(change: &mut Change<'_>, record: &AuditRecord) -
         .bind(i64::from(record.success))
         .bind(record.study.as_deref().unwrap_or_default())
         .bind(&record.detail)
-        .bind(&change.head.audit_hash)
+        .bind(&hash)
         .execute(&mut *change.transaction)
         .await?;
+    change.head.audited(hash);
     Ok(())
 }
 

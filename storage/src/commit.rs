@@ -5,9 +5,10 @@
 
 use crate::{
     audit::{AuditRecord, write_audit},
+    batch::{Batch, Learnt, Memory},
     database::Database,
     error::ArchiveError,
-    index::{NewInstance, store},
+    index::{NewInstance, store, write_counts},
     ingest::Outcome,
 };
 use std::sync::Arc;
@@ -23,6 +24,8 @@ type Reply<T> = oneshot::Sender<Result<T, ArchiveError>>;
 pub(crate) enum Work {
     Store(Box<NewInstance>, Reply<Outcome>),
     Audit(AuditRecord, Reply<()>),
+    /// Write the audit lines about transfers that have ended.
+    EndTransfers(Reply<()>),
     /// Take nothing more; answered when all that came before is committed.
     Close(Reply<()>),
 }
@@ -49,6 +52,7 @@ impl Committer {
 async fn commit_until_closed(database: Arc<Database>, newest: watch::Sender<i64>, mut line: mpsc::Receiver<Work>) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut closing = Vec::new();
+    let mut desk = Desk { database, newest, memory: Memory::default() };
     while line.recv_many(&mut batch, BATCH).await > 0 {
         let mut work = Vec::with_capacity(batch.len());
         for item in batch.drain(..) {
@@ -57,56 +61,111 @@ async fn commit_until_closed(database: Arc<Database>, newest: watch::Sender<i64>
                     line.close();
                     closing.push(reply);
                 }
+                Work::EndTransfers(reply) => {
+                    desk.end_transfers(false).await;
+                    drop(reply.send(Ok(())));
+                }
                 item => work.push(item),
             }
         }
-        commit(&database, &newest, work).await;
+        desk.commit(work).await;
     }
+    desk.end_transfers(true).await;
     for reply in closing {
         // Who asked may have gone; there is nothing to tell then.
         let _ = reply.send(Ok(()));
     }
 }
 
-/// Commits all of `work` at once; when that fails, each piece by itself, so that a bad one harms no other.
-async fn commit(database: &Database, newest: &watch::Sender<i64>, work: Vec<Work>) {
-    if work.is_empty() {
-        return;
-    }
-    match write_all(database, newest, &work).await {
-        Ok(outcomes) => work.into_iter().zip(outcomes).for_each(|(piece, outcome)| answer(piece, Ok(outcome))),
-        Err(error) if work.len() == 1 => work.into_iter().for_each(|piece| answer(piece, Err(&error))),
-        Err(error) => {
-            tracing::warn!(%error, pieces = work.len(), "batch failed, committing piece by piece");
-            for piece in work {
-                let alone = write_all(database, newest, std::slice::from_ref(&piece)).await;
-                let outcome = alone.map(|outcomes| outcomes.first().copied().flatten());
-                answer(piece, outcome.as_ref().map(|outcome| *outcome));
+/// Where the work is done.
+struct Desk {
+    database: Arc<Database>,
+    newest: watch::Sender<i64>,
+    memory: Memory,
+}
+
+impl Desk {
+    /// Commits all of `work` at once; when that fails, each piece by itself, so that a bad one harms no other.
+    async fn commit(&mut self, work: Vec<Work>) {
+        if work.is_empty() {
+            return;
+        }
+        match self.write_all(&work).await {
+            Ok(outcomes) => work.into_iter().zip(outcomes).for_each(|(piece, outcome)| answer(piece, Ok(outcome))),
+            Err(error) if work.len() == 1 => work.into_iter().for_each(|piece| answer(piece, Err(&error))),
+            Err(error) => {
+                tracing::warn!(%error, pieces = work.len(), "batch failed, committing piece by piece");
+                for piece in work {
+                    let alone = self.write_all(std::slice::from_ref(&piece)).await;
+                    let outcome = alone.map(|outcomes| outcomes.first().copied().flatten());
+                    answer(piece, outcome.as_ref().map(|outcome| *outcome));
+                }
             }
+        }
+    }
+
+    /// One transaction; what became of each piece, `None` for audit records.
+    async fn write_all(&mut self, work: &[Work]) -> Result<Vec<Option<Outcome>>, sqlx::Error> {
+        let written = write(&self.database, &self.memory, work).await;
+        match written {
+            Ok((position, learnt, outcomes)) => {
+                self.memory.keep(learnt);
+                announce(&self.newest, position);
+                Ok(outcomes)
+            }
+            Err(error) => {
+                self.memory.forget_keys();
+                Err(error)
+            }
+        }
+    }
+
+    async fn end_transfers(&mut self, all: bool) {
+        let lines = self.memory.ended(all);
+        if lines.is_empty() {
+            return;
+        }
+        let written = async {
+            let mut change = self.database.change().await?;
+            for line in &lines {
+                write_audit(&mut change, line).await?;
+            }
+            change.commit().await
+        };
+        if let Err(error) = written.await {
+            tracing::error!(%error, transfers = lines.len(), "audit lines about ended transfers are lost");
         }
     }
 }
 
-/// One transaction; what became of each piece, `None` for audit records.
-async fn write_all(
+async fn write(
     database: &Database,
-    newest: &watch::Sender<i64>,
+    memory: &Memory,
     work: &[Work],
-) -> Result<Vec<Option<Outcome>>, sqlx::Error> {
-    let mut change = database.change().await?;
+) -> Result<(i64, Learnt, Vec<Option<Outcome>>), sqlx::Error> {
+    let mut change = database.change_of(work.len()).await?;
+    let mut batch = Batch::new(memory);
     let mut outcomes = Vec::with_capacity(work.len());
     for piece in work {
         outcomes.push(match piece {
-            Work::Store(instance, _) => Some(store(&mut change, instance).await?),
+            Work::Store(instance, _) => {
+                let outcome = store(&mut change, &mut batch, instance).await?;
+                let line = AuditRecord::of_store(&instance.record);
+                if outcome != Outcome::Stored || batch.begins_transfer(&line) {
+                    write_audit(&mut change, &line.with_outcome(outcome)).await?;
+                }
+                Some(outcome)
+            }
             Work::Audit(record, _) => {
                 write_audit(&mut change, record).await?;
                 None
             }
-            Work::Close(_) => None,
+            Work::EndTransfers(_) | Work::Close(_) => None,
         });
     }
-    announce(newest, change.commit().await?);
-    Ok(outcomes)
+    write_counts(&mut change, &mut batch).await?;
+    let learnt = batch.learnt();
+    Ok((change.commit().await?, learnt, outcomes))
 }
 
 /// Tells those who wait for events. Positions only rise, whoever is first to tell.
@@ -126,6 +185,8 @@ fn answer(piece: Work, outcome: Result<Option<Outcome>, &sqlx::Error>) {
             let none = || ArchiveError::Internal("no outcome of a stored instance".into());
             drop(reply.send(outcome.map_err(refusal).and_then(|outcome| outcome.ok_or_else(none))));
         }
-        Work::Audit(_, reply) | Work::Close(reply) => drop(reply.send(outcome.map(drop).map_err(refusal))),
+        Work::Audit(_, reply) | Work::EndTransfers(reply) | Work::Close(reply) => {
+            drop(reply.send(outcome.map(drop).map_err(refusal)))
+        }
     }
 }

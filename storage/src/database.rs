@@ -4,7 +4,7 @@ use crate::{config::StorageConfig, error::ArchiveError};
 use sqlx::{
     Any, AnyPool, AssertSqlSafe, Executor, Row, SqlSafeStr, Transaction,
     any::{AnyArguments, AnyPoolOptions, AnyQueryResult},
-    migrate::{Migration, MigrationType, Migrator},
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
     query::Query,
 };
 use std::{borrow::Cow, path::Path, sync::atomic::AtomicBool, time::Duration};
@@ -13,22 +13,32 @@ use tokio::sync::{Mutex, MutexGuard};
 /// Numbered, never changed once landed.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "index", include_str!("../migrations/0001_index.sql")),
-    (2, "versions", include_str!("../migrations/0002_versions.sql")),
-    (3, "names", include_str!("../migrations/0003_names.sql")),
+    (2, "names", include_str!("../migrations/0002_names.sql")),
 ];
+
+/// The catalogs of before the first release have an object for each instance and are not taken over.
+const BEFORE_PACKS: &str = "the catalog is not of this version of Yinghai; one from before packs is replaced so: move the \
+    data folder away, start anew, and `pacs import` the objects folder of the old one";
 
 /// Readers beside the one writer; a connection of SQLite is a thread and a page cache.
 const SQLITE_CONNECTIONS: u32 = 6;
 const POSTGRES_CONNECTIONS: u32 = 16;
 
+/// How many keys a change takes from the head when it begins; what it does not need is skipped.
+const KEYS_AT_ONCE: i64 = 32;
+
+/// `synchronous = normal`: a commit is in the write-ahead log when it returns and survives the end of the process, but a
+/// power cut may take the last ones. What was received is then written again from the packs, which are synced; what must
+/// not come back is made durable by [`Database::make_durable`].
 /// `case_sensitive_like` makes LIKE mean the same on both databases and lets SQLite use an index for a prefix.
-const SQLITE_PRAGMAS: &str = "pragma busy_timeout = 30000; pragma journal_mode = wal; pragma synchronous = full;
+const SQLITE_PRAGMAS: &str = "pragma busy_timeout = 30000; pragma journal_mode = wal; pragma synchronous = normal;
     pragma foreign_keys = on; pragma case_sensitive_like = on; pragma cache_size = -16384; pragma temp_store = memory";
 
 pub(crate) type Statement<'q> = Query<'q, Any, AnyArguments>;
 
 pub(crate) struct Database {
     pub(crate) pool: AnyPool,
+    is_sqlite: bool,
     // SQLite has one writer: waiting here is fair and wakes at once, its own busy handler polls.
     turn: Mutex<()>,
     /// Whether it is known that all patients' names have their search keys.
@@ -53,8 +63,13 @@ impl Database {
             })
             .connect(&url)
             .await?;
-        migrator(sqlite).run(&pool).await?;
-        Ok(Self { pool, turn: Mutex::new(()), names_have_keys: AtomicBool::new(false) })
+        migrator(sqlite).run(&pool).await.map_err(|error| match error {
+            MigrateError::VersionMismatch(_) | MigrateError::VersionMissing(_) => {
+                ArchiveError::Config(BEFORE_PACKS.into())
+            }
+            error => error.into(),
+        })?;
+        Ok(Self { pool, is_sqlite: sqlite, turn: Mutex::new(()), names_have_keys: AtomicBool::new(false) })
     }
 
     /// Runs one changing statement by itself.
@@ -81,9 +96,24 @@ impl Database {
 
     /// Begins a change of the catalog.
     pub(crate) async fn change(&self) -> Result<Change<'_>, sqlx::Error> {
+        self.change_of(1).await
+    }
+
+    /// Begins a change that will write about so many instances.
+    pub(crate) async fn change_of(&self, instances: usize) -> Result<Change<'_>, sqlx::Error> {
+        let keys = KEYS_AT_ONCE.saturating_add(i64::try_from(instances).unwrap_or(0).saturating_mul(2));
         let (mut transaction, turn) = self.begin().await?;
-        let head = Head::lock(&mut transaction).await?;
+        let head = Head::lock(&mut transaction, keys).await?;
         Ok(Change { transaction, head, _turn: turn })
+    }
+
+    /// Everything committed so far survives a power cut when this returns.
+    pub(crate) async fn make_durable(&self) -> Result<(), sqlx::Error> {
+        if self.is_sqlite {
+            // Syncs the write-ahead log before it copies from it.
+            sqlx::raw_sql("pragma wal_checkpoint(passive)").execute(&self.pool).await?;
+        }
+        Ok(())
     }
 }
 
@@ -112,62 +142,74 @@ pub(crate) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Commits; returns the newest event position.
+    /// Commits; returns the newest position.
     pub(crate) async fn commit(mut self) -> Result<i64, sqlx::Error> {
-        self.head.save(&mut self.transaction).await?;
+        let newest = self.head.save(&mut self.transaction).await?;
         self.transaction.commit().await?;
-        Ok(self.head.event_position)
+        Ok(newest)
     }
 }
 
-/// Keys and positions handed out so far, and the end of the audit chain.
+/// Keys handed out so far, and the end of the audit chain. Keys are positions too: of the events among what has one.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     last_key: i64,
-    event_position: i64,
-    pub(crate) audit_position: i64,
-    pub(crate) audit_hash: String,
+    /// Keys up to this are taken already.
+    reserved: i64,
+    audit_position: i64,
+    audit_hash: String,
+    is_changed: bool,
 }
 
 impl Head {
     pub(crate) fn next_key(&mut self) -> i64 {
         self.last_key += 1;
+        self.is_changed |= self.last_key > self.reserved;
         self.last_key
     }
 
-    pub(crate) fn next_event(&mut self) -> i64 {
-        self.event_position += 1;
-        self.event_position
+    /// The position of the next audit record and the hash before it.
+    pub(crate) fn next_audit(&self) -> (i64, &str) {
+        (self.audit_position + 1, &self.audit_hash)
     }
 
-    async fn lock(transaction: &mut Transaction<'static, Any>) -> Result<Self, sqlx::Error> {
-        let row = sqlx::query(LOCK_HEAD).fetch_one(&mut **transaction).await?;
+    /// The audit trail now ends in a record of this hash.
+    pub(crate) fn audited(&mut self, hash: String) {
+        self.audit_position += 1;
+        self.audit_hash = hash;
+        self.is_changed = true;
+    }
+
+    async fn lock(transaction: &mut Transaction<'static, Any>, keys: i64) -> Result<Self, sqlx::Error> {
+        let row = sqlx::query(LOCK_HEAD).bind(keys).fetch_one(&mut **transaction).await?;
+        let reserved: i64 = row.try_get(0)?;
         Ok(Self {
-            last_key: row.try_get(0)?,
-            event_position: row.try_get(1)?,
-            audit_position: row.try_get(2)?,
-            audit_hash: row.try_get(3)?,
+            last_key: reserved - keys,
+            reserved,
+            audit_position: row.try_get(1)?,
+            audit_hash: row.try_get(2)?,
+            is_changed: false,
         })
     }
 
-    async fn save(&self, transaction: &mut Transaction<'static, Any>) -> Result<(), sqlx::Error> {
-        sqlx::query(SAVE_HEAD)
-            .bind(self.last_key)
-            .bind(self.event_position)
-            .bind(self.audit_position)
-            .bind(&self.audit_hash)
-            .execute(&mut **transaction)
-            .await?;
-        Ok(())
+    async fn save(&self, transaction: &mut Transaction<'static, Any>) -> Result<i64, sqlx::Error> {
+        if self.is_changed {
+            sqlx::query(SAVE_HEAD)
+                .bind(self.last_key.max(self.reserved))
+                .bind(self.audit_position)
+                .bind(&self.audit_hash)
+                .execute(&mut **transaction)
+                .await?;
+        }
+        Ok(self.last_key)
     }
 }
 
-// A change to itself: takes the row lock on PostgreSQL and the write lock on SQLite before anything is read.
-const LOCK_HEAD: &str = "update head set id = 1 where id = 1
-    returning last_key, event_position, audit_position, audit_hash";
+// The change takes the row lock on PostgreSQL and the write lock on SQLite before anything is read.
+const LOCK_HEAD: &str = "update head set last_key = last_key + $1 where id = 1
+    returning last_key, audit_position, audit_hash";
 
-const SAVE_HEAD: &str = "update head set last_key = $1, event_position = $2, audit_position = $3, audit_hash = $4
-    where id = 1";
+const SAVE_HEAD: &str = "update head set last_key = $1, audit_position = $2, audit_hash = $3 where id = 1";
 
 #[cfg(test)]
 mod tests {

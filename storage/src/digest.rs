@@ -1,31 +1,28 @@
-//! The digest by which two data sets are known to be the same.
+//! What an instance is known and checked by, made as it streams by.
 
-use crate::{audit::hex, error::ArchiveError};
+use crate::error::ArchiveError;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use pacs_core::part10::FileMeta;
-use sha2::{Digest, Sha256};
-use std::{
-    fs::File,
-    io::{BufReader, Read, Seek, SeekFrom},
-};
+use std::io::{Read, Seek, SeekFrom};
 
 /// File Meta Information longer than this is unheard of; the digest is then made from the file.
 const LONGEST_META: usize = 64 << 10;
-/// Bytes read from a file at once.
-const CHUNK: usize = 256 << 10;
 
-/// SHA-256 of the data set as it streams by: the same data set has the same digest, whatever File Meta Information was
-/// put before it on its way.
+/// BLAKE3 of the data set, which is the same whatever File Meta Information was put before it on its way, and CRC-32C of
+/// the whole file, which tells at every reading whether it is as it was.
 #[derive(Default)]
-pub(crate) struct DataSetDigest {
+pub(crate) struct Digest {
+    checksum: u32,
     /// The beginning of the file, until it tells where the data set starts.
     head: Vec<u8>,
     /// Where hashing began.
     offset: Option<u64>,
-    hash: Sha256,
+    hash: blake3::Hasher,
 }
 
-impl DataSetDigest {
+impl Digest {
     pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.checksum = crc32c::crc32c_append(self.checksum, bytes);
         if self.offset.is_some() {
             self.hash.update(bytes);
             return;
@@ -42,23 +39,17 @@ impl DataSetDigest {
         }
     }
 
-    /// In hexadecimal. Reads the file again if the guess from its first bytes was wrong.
-    pub(crate) fn finish(self, file: &mut File, meta: &FileMeta) -> Result<String, ArchiveError> {
+    /// Digest and checksum. Reads the file again if the guess from its first bytes was wrong.
+    pub(crate) fn finish(self, file: &mut (impl Read + Seek), meta: &FileMeta) -> Result<(String, u32), ArchiveError> {
         let mut hash = self.hash;
         if self.offset != Some(meta.data_set_offset) {
-            hash = Sha256::new();
+            hash = blake3::Hasher::new();
             file.seek(SeekFrom::Start(meta.data_set_offset))?;
-            let mut reader = BufReader::with_capacity(CHUNK, file);
-            let mut chunk = vec![0; CHUNK];
-            loop {
-                let n = reader.read(&mut chunk)?;
-                let Some(read) = chunk.get(..n).filter(|read| !read.is_empty()) else { break };
-                hash.update(read);
-            }
+            hash.update_reader(file)?;
         }
         // The same bytes in another transfer syntax are another data set.
-        hash.update(meta.transfer_syntax.uid().as_str());
-        Ok(hex(&hash.finalize()))
+        hash.update(meta.transfer_syntax.uid().as_str().as_bytes());
+        Ok((BASE64_URL_SAFE_NO_PAD.encode(hash.finalize().as_bytes()), self.checksum))
     }
 }
 

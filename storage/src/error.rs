@@ -14,6 +14,9 @@ pub enum ArchiveError {
     Duplicate(String),
     #[error("{0} is not in the archive")]
     NotFound(String),
+    /// Its bytes are not those that were received.
+    #[error("instance {0} is damaged in the store")]
+    Damaged(String),
     #[error("instance is larger than {0} bytes")]
     TooLarge(u64),
     #[error("wrong user name or password")]
@@ -59,6 +62,7 @@ impl ArchiveError {
             | Self::Commit(_)
             | Self::Migration(_)
             | Self::Io(_)
+            | Self::Damaged(_)
             | Self::Internal(_) => Failure::Internal,
         }
     }

@@ -75,18 +75,17 @@ impl Facts {
         }
     }
 
-    /// An object key of its own for each arrival, so that no two ever overwrite or remove each other's bytes.
+    /// The folder of the store for what belongs together: a series, or objects of no patient of one kind.
     ///
     /// Only lower-case letters and digits, hyphens and the dots and digits of UIDs: safe on every file system. The first
     /// folder spreads studies, for file systems and buckets that dislike millions of names in one place.
-    pub(crate) fn new_key(&self) -> String {
-        let arrival = rand::random::<u64>();
+    pub(crate) fn folder(&self) -> String {
         match self {
             Self::Instance(facts) => {
                 let spread = Sha256::digest(facts.study.as_str()).first().copied().unwrap_or_default();
-                format!("{spread:02x}/{}/{}/{}-{arrival:016x}", facts.study, facts.series, facts.sop_instance)
+                format!("{spread:02x}/{}/{}", facts.study, facts.series)
             }
-            Self::NonPatient(facts) => format!("{}/{}-{arrival:016x}", facts.kind.resource(), facts.sop_instance),
+            Self::NonPatient(facts) => facts.kind.resource().to_owned(),
         }
     }
 }

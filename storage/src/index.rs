@@ -4,15 +4,17 @@
 //! Counts, sizes and Modalities in Study are kept up to date here, not counted when asked for.
 
 use crate::{
-    audit::{AuditRecord, write_audit},
+    batch::{Batch, Keys},
     clock::now,
     config::SameUidOtherContent,
     database::Change,
+    error::ArchiveError,
     facts::Facts,
-    ingest::Outcome,
+    ingest::{Described, Outcome},
     names::{add_keys, remove_keys},
     non_patient::store_non_patient,
-    outbox::{EventKind, NewEvent, write_event},
+    pack::Record,
+    packs::Placed,
     versions::{Verdict, becomes_current, held_in_series, judge, make_room, outcome},
 };
 use pacs_core::{
@@ -21,70 +23,165 @@ use pacs_core::{
     query::{ATTRIBUTES, Attribute, Level, moment_text, name_groups, number_text},
     tags,
 };
-use sqlx::Row;
+use sqlx::Row as _;
 use std::sync::LazyLock;
 
-/// An instance whose bytes are safe in the store and whose rows are to be written.
+/// An instance that is safe in a pack, and whose rows are to be written.
 pub(crate) struct NewInstance {
     pub(crate) facts: Facts,
-    /// DICOM JSON.
+    pub(crate) record: Record,
+    /// DICOM JSON; the rows of an object of no patient have it.
     pub(crate) metadata: String,
+    pub(crate) placed: Placed,
     pub(crate) byte_len: i64,
     pub(crate) data_set_offset: i64,
-    pub(crate) data_set_digest: String,
-    pub(crate) object_key: String,
-    /// [`pacs_core::frame_layout::FrameLayout`] as JSON, empty without pixel data.
-    pub(crate) frame_layout: String,
-    /// Who brought it and whence; the outcome is added to its detail.
-    pub(crate) audit: AuditRecord,
+    pub(crate) pack_offset: i64,
+    pub(crate) record_len: i64,
+    /// [`pacs_core::frame_layout::FrameLayout`] as JSON: empty without pixel data, [`IN_RECORD`] where it is long.
+    frame_layout: String,
     pub(crate) same_uid_other_content: SameUidOtherContent,
 }
 
-/// Writes all rows of an arrival or a further version of it, or none when its content is held already or not wanted.
-pub(crate) async fn store(change: &mut Change<'_>, new: &NewInstance) -> Result<Outcome, sqlx::Error> {
-    let outcome = match &new.facts {
-        Facts::Instance(facts) => store_instance(change, new, facts).await?,
-        Facts::NonPatient(facts) => store_non_patient(change, new, facts).await?,
-    };
-    write_audit(change, &new.audit.clone().with_outcome(outcome)).await?;
-    Ok(outcome)
+/// Series of the packs of objects of no patient.
+pub(crate) const OF_NO_SERIES: i64 = 0;
+/// Stands for a frame layout that is read from the instance's record.
+pub(crate) const IN_RECORD: &str = "@";
+/// A longer layout, of many compressed frames, would make every row of the table wide.
+const LONGEST_LAYOUT: usize = 160;
+
+impl NewInstance {
+    /// What tells this arrival from every other.
+    pub(crate) fn place(&self) -> (&str, i64) {
+        (&self.placed.key, self.pack_offset)
+    }
+
+    pub(crate) fn new(
+        described: Described,
+        placed: Placed,
+        same_uid_other_content: SameUidOtherContent,
+    ) -> Result<Self, ArchiveError> {
+        let Described { facts, record, metadata } = described;
+        let fits = |n: u64| i64::try_from(n).map_err(|_| ArchiveError::TooLarge(i64::MAX.unsigned_abs()));
+        let layout = record.frames.as_ref().map(serde_json::to_string).transpose();
+        let mut frame_layout = layout.map_err(|e| ArchiveError::Internal(e.to_string()))?.unwrap_or_default();
+        if frame_layout.len() > LONGEST_LAYOUT {
+            IN_RECORD.clone_into(&mut frame_layout);
+        }
+        Ok(Self {
+            byte_len: fits(record.byte_len)?,
+            data_set_offset: fits(record.data_set_offset)?,
+            pack_offset: fits(placed.offset)?,
+            record_len: fits(placed.record_len)?,
+            frame_layout,
+            facts,
+            record,
+            metadata,
+            placed,
+            same_uid_other_content,
+        })
+    }
 }
 
-async fn store_instance(change: &mut Change<'_>, new: &NewInstance, facts: &Instance) -> Result<Outcome, sqlx::Error> {
+/// Writes all rows of an arrival or a further version of it, or none when its content is held already or not wanted.
+pub(crate) async fn store(
+    change: &mut Change<'_>,
+    batch: &mut Batch<'_>,
+    new: &NewInstance,
+) -> Result<Outcome, sqlx::Error> {
+    match &new.facts {
+        Facts::Instance(facts) => {
+            if let Some(keys) = batch.keys_of(facts)
+                && store_next(change, batch, new, facts, &keys).await?
+            {
+                return Ok(Outcome::Stored);
+            }
+            store_instance(change, batch, new, facts).await
+        }
+        Facts::NonPatient(facts) => store_non_patient(change, new, facts).await,
+    }
+}
+
+/// Writes the row of one more instance of a series that was written to a moment ago. `false` if that does not do: the series
+/// is gone, or holds something under this UID.
+async fn store_next(
+    change: &mut Change<'_>,
+    batch: &mut Batch<'_>,
+    new: &NewInstance,
+    facts: &Instance,
+    keys: &Keys,
+) -> Result<bool, sqlx::Error> {
+    let (position, pack) = (change.head.next_key(), pack_of(change, batch, new, keys.series).await?);
+    let row = Row { key: position, series: keys.series, version: 1, is_current: true };
+    let written = put_instance(change, new, facts, row, pack).await?;
+    if written {
+        batch.count(keys, new.byte_len, position);
+    }
+    Ok(written)
+}
+
+/// Writes what [`Batch::count`] added up.
+pub(crate) async fn write_counts(change: &mut Change<'_>, batch: &mut Batch<'_>) -> Result<(), sqlx::Error> {
+    for (statement, counts) in [(COUNT_IN_SERIES, &batch.of_series), (COUNT_IN_STUDY, &batch.of_study)] {
+        for (key, count) in counts {
+            sqlx::query(statement)
+                .bind(*key)
+                .bind(count.instances)
+                .bind(count.byte_len)
+                .bind(now())
+                .bind(count.position)
+                .execute(&mut *change.transaction)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn store_instance(
+    change: &mut Change<'_>,
+    batch: &mut Batch<'_>,
+    new: &NewInstance,
+    facts: &Instance,
+) -> Result<Outcome, sqlx::Error> {
     let policy = new.same_uid_other_content;
     let (series, held) = held_in_series(change, facts).await?;
-    Ok(match judge(&held, &new.object_key, &new.data_set_digest, policy) {
+    Ok(match judge(&held, new.place(), &new.record.digest, policy) {
         Verdict::Leave(outcome) => outcome,
         Verdict::Write(version) => {
             let is_current = becomes_current(version, policy);
+            // The row is the event too, and its key the position of the change.
+            let position = change.head.next_key();
             let series = match series {
                 Some(series) => {
-                    make_room(change, new, facts, series, is_current).await?;
+                    make_room(change, new, facts, series, is_current, position).await?;
                     series
                 }
-                None => count_in(change, new, facts).await?,
+                None => count_in(change, batch, new, facts, position).await?,
             };
-            put_instance(change, new, facts, (series, version, is_current)).await?;
-            write_event(change, stored_event(facts)).await?;
+            let pack = pack_of(change, batch, new, series).await?;
+            put_instance(change, new, facts, Row { key: position, series, version, is_current }, pack).await?;
             outcome(version)
         }
     })
 }
 
-fn stored_event(facts: &Instance) -> NewEvent<'_> {
-    NewEvent {
-        kind: EventKind::InstanceStored,
-        study: facts.study.as_str(),
-        series: facts.series.as_str(),
-        sop_instance: facts.sop_instance.as_str(),
-        sop_class: facts.sop_class.as_str(),
-    }
+/// Which row of an instance is written.
+struct Row {
+    key: i64,
+    series: i64,
+    version: i64,
+    is_current: bool,
 }
 
 /// Counts one more instance in its series, study and patient, which are made where they are missing. The series' key.
-async fn count_in(change: &mut Change<'_>, new: &NewInstance, facts: &Instance) -> Result<i64, sqlx::Error> {
-    let (study_key, first_of_study, patient_key) = put_study(change, new, facts).await?;
-    let (series_key, first_of_series) = put_series(change, new, facts, study_key).await?;
+async fn count_in(
+    change: &mut Change<'_>,
+    batch: &mut Batch<'_>,
+    new: &NewInstance,
+    facts: &Instance,
+    position: i64,
+) -> Result<i64, sqlx::Error> {
+    let (study_key, first_of_study, patient_key) = put_study(change, new, facts, position).await?;
+    let (series_key, first_of_series) = put_series(change, new, facts, study_key, position).await?;
     if first_of_series {
         if patient_key == self::patient_key(facts) {
             put_patient(change, facts, &patient_key, first_of_study).await?;
@@ -92,6 +189,7 @@ async fn count_in(change: &mut Change<'_>, new: &NewInstance, facts: &Instance) 
         sqlx::query(COUNT_SERIES).bind(study_key).execute(&mut *change.transaction).await?;
         name_modalities(change, study_key).await?;
     }
+    batch.learn_series(facts, Keys { study: study_key, series: series_key });
     Ok(series_key)
 }
 
@@ -100,10 +198,15 @@ async fn put_study(
     change: &mut Change<'_>,
     new: &NewInstance,
     facts: &Instance,
+    position: i64,
 ) -> Result<(i64, bool, String), sqlx::Error> {
     let candidate = change.head.next_key();
-    let statement =
-        sqlx::query(PUT_STUDY.as_str()).bind(candidate).bind(patient_key(facts)).bind(new.byte_len).bind(now());
+    let statement = sqlx::query(PUT_STUDY.as_str())
+        .bind(candidate)
+        .bind(patient_key(facts))
+        .bind(new.byte_len)
+        .bind(now())
+        .bind(position);
     let row = bind_values(statement, facts, Level::Study).fetch_one(&mut *change.transaction).await?;
     let key: i64 = row.try_get(0)?;
     Ok((key, key == candidate, row.try_get(1)?))
@@ -114,6 +217,7 @@ async fn put_series(
     new: &NewInstance,
     facts: &Instance,
     study: i64,
+    position: i64,
 ) -> Result<(i64, bool), sqlx::Error> {
     let candidate = change.head.next_key();
     let statement = sqlx::query(PUT_SERIES.as_str())
@@ -121,7 +225,8 @@ async fn put_series(
         .bind(study)
         .bind(order(facts, tags::SERIES_NUMBER))
         .bind(new.byte_len)
-        .bind(now());
+        .bind(now())
+        .bind(position);
     let row = bind_values(statement, facts, Level::Series).fetch_one(&mut *change.transaction).await?;
     let key: i64 = row.try_get(0)?;
     Ok((key, key == candidate))
@@ -144,52 +249,78 @@ async fn put_patient(
     Ok(())
 }
 
+/// `false` if its place is taken, or the series is gone.
 async fn put_instance(
     change: &mut Change<'_>,
     new: &NewInstance,
     facts: &Instance,
-    (series, version, is_current): (i64, i64, bool),
-) -> Result<(), sqlx::Error> {
-    let key = change.head.next_key();
+    row: Row,
+    pack: i64,
+) -> Result<bool, sqlx::Error> {
     let statement = sqlx::query(PUT_INSTANCE.as_str())
-        .bind(key)
-        .bind(series)
+        .bind(row.key)
+        .bind(row.series)
         .bind(facts.transfer_syntax.uid().as_str())
         .bind(order(facts, tags::INSTANCE_NUMBER))
+        .bind(pack)
+        .bind(new.pack_offset)
         .bind(new.byte_len)
+        .bind(new.record_len)
         .bind(new.data_set_offset)
-        .bind(&new.data_set_digest)
-        .bind(&new.object_key)
+        .bind(&new.record.digest)
+        .bind(i64::from(new.record.checksum))
         .bind(&new.frame_layout)
-        .bind(now())
-        .bind(version)
-        .bind(i64::from(is_current))
-        .bind(&new.audit.actor);
-    bind_values(statement, facts, Level::Instance).execute(&mut *change.transaction).await?;
-    sqlx::query(PUT_METADATA).bind(key).bind(&new.metadata).execute(&mut *change.transaction).await?;
-    Ok(())
+        .bind(new.record.received_at)
+        .bind(row.version)
+        .bind(i64::from(row.is_current))
+        .bind(&new.record.actor);
+    let statement = bind_values(statement, facts, Level::Instance);
+    Ok(statement.execute(&mut *change.transaction).await?.rows_affected() > 0)
 }
 
-/// Removes the rows of a study, of a series when `series` is not empty, or of one instance; dooms their objects. The
-/// counts of what stays are made anew. Returns how many instances went, each with all its versions.
+/// The key of the pack of an arrival.
+async fn pack_of(
+    change: &mut Change<'_>,
+    batch: &mut Batch<'_>,
+    new: &NewInstance,
+    series: i64,
+) -> Result<i64, sqlx::Error> {
+    if let Some(key) = batch.pack_of(&new.placed.key) {
+        return Ok(key);
+    }
+    let key = put_pack(change, &new.placed.key, series).await?;
+    batch.learn_pack(&new.placed.key, key);
+    Ok(key)
+}
+
+/// The key of a pack, which is open if it is new to the catalog.
+pub(crate) async fn put_pack(change: &mut Change<'_>, object_key: &str, series: i64) -> Result<i64, sqlx::Error> {
+    let statement = sqlx::query(PUT_PACK).bind(change.head.next_key()).bind(series).bind(object_key);
+    statement.fetch_one(&mut *change.transaction).await?.try_get(0)
+}
+
+/// Removes the rows of a study, of a series when `series` is not empty, or of one instance; dooms the packs that hold
+/// nothing else. The counts of what stays are made anew. Returns how many instances went, each with all its versions.
 pub(crate) async fn remove(
     change: &mut Change<'_>,
     study: &str,
     series: &str,
     sop_instance: &str,
+    position: i64,
 ) -> Result<usize, sqlx::Error> {
     let row = sqlx::query(STUDY).bind(study).fetch_optional(&mut *change.transaction).await?;
     let Some(row) = row else { return Ok(0) };
     let (study, patient): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
     let mut removed = 0;
-    for statement in [DOOM_OBJECTS, REMOVE_METADATA, REMOVE_OLD_VERSIONS, REMOVE_INSTANCES] {
+    for statement in [BURY, COMPACT, REMOVE_OLD_VERSIONS, REMOVE_INSTANCES] {
         let statement = sqlx::query(statement).bind(study).bind(series).bind(sop_instance);
         removed = statement.execute(&mut *change.transaction).await?.rows_affected();
     }
-    for statement in [RECOUNT_SERIES, REMOVE_EMPTY_SERIES] {
-        sqlx::query(statement).bind(study).execute(&mut *change.transaction).await?;
+    for (statement, at) in [(DOOM_PACKS, now()), (REMOVE_DOOMED_PACKS, 0), (RECOUNT_SERIES, position)] {
+        sqlx::query(statement).bind(study).bind(at).execute(&mut *change.transaction).await?;
     }
-    sqlx::query(RECOUNT_STUDY).bind(study).bind(now()).execute(&mut *change.transaction).await?;
+    sqlx::query(REMOVE_EMPTY_SERIES).bind(study).execute(&mut *change.transaction).await?;
+    sqlx::query(RECOUNT_STUDY).bind(study).bind(now()).bind(position).execute(&mut *change.transaction).await?;
     if sqlx::query(REMOVE_EMPTY_STUDY).bind(study).execute(&mut *change.transaction).await?.rows_affected() == 0 {
         name_modalities(change, study).await?;
     } else {
@@ -283,12 +414,13 @@ static PUT_STUDY: LazyLock<String> = LazyLock::new(|| {
     upsert(
         Level::Study,
         "insert into study (study_key, patient_key, number_of_study_related_series,
-            number_of_study_related_instances, byte_len, changed_at",
-        "$1, $2, 0, 1, $3, $4",
-        4,
+            number_of_study_related_instances, byte_len, changed_at, changed_position",
+        "$1, $2, 0, 1, $3, $4, $5",
+        5,
         "on conflict (study_instance_uid) do update set
             number_of_study_related_instances = study.number_of_study_related_instances + 1,
-            byte_len = study.byte_len + excluded.byte_len, changed_at = excluded.changed_at",
+            byte_len = study.byte_len + excluded.byte_len, changed_at = excluded.changed_at,
+            changed_position = excluded.changed_position",
         "returning study_key, patient_key",
     )
 });
@@ -297,12 +429,13 @@ static PUT_SERIES: LazyLock<String> = LazyLock::new(|| {
     upsert(
         Level::Series,
         "insert into series (series_key, study_key, series_order, number_of_series_related_instances, byte_len,
-            changed_at, announced",
-        "$1, $2, $3, 1, $4, $5, 0",
-        5,
+            changed_at, changed_position, announced",
+        "$1, $2, $3, 1, $4, $5, $6, 0",
+        6,
         "on conflict (study_key, series_instance_uid) do update set
             number_of_series_related_instances = series.number_of_series_related_instances + 1,
-            byte_len = series.byte_len + excluded.byte_len, changed_at = excluded.changed_at, announced = 0",
+            byte_len = series.byte_len + excluded.byte_len, changed_at = excluded.changed_at,
+            changed_position = excluded.changed_position, announced = 0",
         "returning series_key",
     )
 });
@@ -320,12 +453,14 @@ static PUT_PATIENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 static PUT_INSTANCE: LazyLock<String> = LazyLock::new(|| {
-    let (names, values, _) = attribute_columns(Level::Instance, 13);
+    let (names, values, _) = attribute_columns(Level::Instance, 16);
     format!(
-        "insert into instance (instance_key, series_key, available_transfer_syntax_uid, instance_order, byte_len,
-            data_set_offset, data_set_digest, object_key, frame_layout, stored_at, version, is_current,
-            received_from{names})
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13{values})"
+        "insert into instance (instance_key, series_key, available_transfer_syntax_uid, instance_order, pack_key,
+            pack_offset, byte_len, record_len, data_set_offset, data_set_digest, checksum, frame_layout, stored_at,
+            version, is_current, received_from{names})
+        select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16{values}
+        where exists (select 1 from series where series_key = $2)
+        on conflict do nothing"
     )
 });
 
@@ -362,7 +497,21 @@ pub(crate) const fn table(level: Level) -> &'static str {
     }
 }
 
-const PUT_METADATA: &str = "insert into instance_metadata (instance_key, json) values ($1, $2)";
+// The update that changes nothing lets `returning` speak of the row that is there.
+const PUT_PACK: &str = "insert into pack (pack_key, series_key, object_key, sealed, compact, byte_len, metadata_offset,
+        metadata_len, index_offset, index_len, metadata_position)
+    values ($1, $2, $3, 0, 0, 0, 0, 0, 0, 0, 0)
+    on conflict (object_key) do update set object_key = excluded.object_key returning pack_key";
+
+const COUNT_IN_SERIES: &str = "update series set
+        number_of_series_related_instances = number_of_series_related_instances + $2, byte_len = byte_len + $3,
+        changed_at = $4, changed_position = $5, announced = 0
+    where series_key = $1";
+
+const COUNT_IN_STUDY: &str = "update study set
+        number_of_study_related_instances = number_of_study_related_instances + $2, byte_len = byte_len + $3,
+        changed_at = $4, changed_position = $5
+    where study_key = $1";
 
 const COUNT_SERIES: &str = "update study set number_of_study_related_series = number_of_study_related_series + 1
     where study_key = $1";
@@ -374,13 +523,24 @@ const NAME_MODALITIES: &str = "update study set modalities_in_study = $2 where s
 
 const STUDY: &str = "select study_key, patient_key from study where study_instance_uid = $1";
 
-const DOOM_OBJECTS: &str = "insert into doomed_object (object_key)
-    select i.object_key from instance i join series se on se.series_key = i.series_key
-    where se.study_key = $1 and ($2 = '' or se.series_instance_uid = $2) and ($3 = '' or i.sop_instance_uid = $3)";
+const BURY: &str = "insert into tombstone (pack_key, pack_offset)
+    select i.pack_key, i.pack_offset from instance i join series se on se.series_key = i.series_key
+        join pack p on p.pack_key = i.pack_key
+    where se.study_key = $1 and ($2 = '' or se.series_instance_uid = $2) and ($3 = '' or i.sop_instance_uid = $3)
+        and p.sealed = 0";
 
-const REMOVE_METADATA: &str = "delete from instance_metadata where instance_key in (
-    select i.instance_key from instance i join series se on se.series_key = i.series_key
+const COMPACT: &str = "update pack set compact = 1 where pack_key in (
+    select i.pack_key from instance i join series se on se.series_key = i.series_key
     where se.study_key = $1 and ($2 = '' or se.series_instance_uid = $2) and ($3 = '' or i.sop_instance_uid = $3))";
+
+const DOOM_PACKS: &str = "insert into doomed_object (object_key, due_at)
+    select object_key, cast($2 as bigint) from pack where compact = 1 and sealed = 1
+        and series_key in (select series_key from series where study_key = $1)
+        and not exists (select 1 from instance i where i.pack_key = pack.pack_key)";
+
+const REMOVE_DOOMED_PACKS: &str = "delete from pack where compact = 1 and sealed = 1 and $2 = 0
+    and series_key in (select series_key from series where study_key = $1)
+    and not exists (select 1 from instance i where i.pack_key = pack.pack_key)";
 
 const REMOVE_OLD_VERSIONS: &str = "delete from instance
     where is_current = 0 and ($3 = '' or sop_instance_uid = $3) and series_key in (
@@ -389,7 +549,7 @@ const REMOVE_OLD_VERSIONS: &str = "delete from instance
 const REMOVE_INSTANCES: &str = "delete from instance where ($3 = '' or sop_instance_uid = $3) and series_key in (
     select series_key from series where study_key = $1 and ($2 = '' or series_instance_uid = $2))";
 
-const RECOUNT_SERIES: &str = "update series set
+const RECOUNT_SERIES: &str = "update series set changed_position = $2,
         number_of_series_related_instances = (select count(*) from instance i
             where i.series_key = series.series_key and i.is_current = 1),
         byte_len = (select coalesce(sum(i.byte_len), 0) from instance i where i.series_key = series.series_key)
@@ -398,7 +558,7 @@ const RECOUNT_SERIES: &str = "update series set
 const REMOVE_EMPTY_SERIES: &str = "delete from series
     where study_key = $1 and number_of_series_related_instances = 0";
 
-const RECOUNT_STUDY: &str = "update study set changed_at = $2,
+const RECOUNT_STUDY: &str = "update study set changed_at = $2, changed_position = $3,
         number_of_study_related_series = (select count(*) from series se where se.study_key = study.study_key),
         number_of_study_related_instances = (select coalesce(sum(se.number_of_series_related_instances), 0)
             from series se where se.study_key = study.study_key),

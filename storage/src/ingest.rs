@@ -1,15 +1,17 @@
-//! Bytes in: spool → scan → sync → store → rows, audit line and event in one transaction → success.
+//! Bytes in: scan → pack in the spool → sync → rows, audit line and event in one transaction → success.
 
 use crate::{
     archive::{Archive, Inner},
     audit::{AuditAction, AuditRecord},
+    clock::now,
     commit::Work,
-    config::SameUidOtherContent,
-    digest::DataSetDigest,
+    digest::Digest,
     error::ArchiveError,
     facts::Facts,
     index::NewInstance,
-    versions::held_as,
+    pack::{self, Growing, Record},
+    packs::{News, Placed},
+    versions::{held_as, is_series_held},
 };
 use pacs_core::{
     AeTitle, Uid,
@@ -19,13 +21,13 @@ use pacs_core::{
     sop_class::NonPatient,
 };
 use std::{
-    fs::File,
-    io::{BufReader, Seek, Write},
+    io::{BufReader, Cursor, Read, Seek},
     sync::Arc,
 };
-use tempfile::{NamedTempFile, TempPath};
 
-/// Bytes gathered before they go to the spool file in one go.
+/// A larger instance is written to a file as it comes.
+const IN_MEMORY: usize = 1 << 20;
+/// Bytes gathered before they go to that file in one go.
 const BUFFER: usize = 256 << 10;
 
 /// Who brought an instance.
@@ -127,26 +129,24 @@ impl Ingested {
 pub struct Incoming {
     archive: Arc<Inner>,
     origin: Origin,
-    /// `None` only while a blocking thread writes to it, and for good if that failed.
-    spool: Option<NamedTempFile>,
-    buffer: Vec<u8>,
+    body: Body,
     len: u64,
-    digest: DataSetDigest,
+    digest: Digest,
+}
+
+/// What has come so far. A small instance stays in memory until it goes into its series' pack in one write; a large one
+/// grows in a file that becomes a pack.
+#[derive(Default)]
+struct Body {
+    buffer: Vec<u8>,
+    file: Option<Growing>,
 }
 
 impl Archive {
-    /// Makes room in the spool for one instance.
+    /// Makes room for one instance.
     pub async fn receive(&self, origin: Origin) -> Result<Incoming, ArchiveError> {
-        let spool = self.inner.spool.clone();
-        let spool = blocking(move || spool.new_file()).await?;
-        Ok(Incoming {
-            archive: self.inner.clone(),
-            origin,
-            spool: Some(spool),
-            buffer: Vec::new(),
-            len: 0,
-            digest: DataSetDigest::default(),
-        })
+        let archive = self.inner.clone();
+        Ok(Incoming { archive, origin, body: Body::default(), len: 0, digest: Digest::default() })
     }
 
     /// A whole Part 10 file at once.
@@ -167,8 +167,8 @@ impl Incoming {
         }
         for piece in bytes.chunks(BUFFER) {
             self.digest.update(piece);
-            self.buffer.extend_from_slice(piece);
-            if self.buffer.len() >= BUFFER {
+            self.body.buffer.extend_from_slice(piece);
+            if self.body.is_full() {
                 self.flush().await?;
             }
         }
@@ -176,126 +176,154 @@ impl Incoming {
     }
 
     /// Makes the instance durable and visible. On `Ok` it survives a crash.
-    pub async fn commit(mut self, expected: &Expected) -> Result<Ingested, ArchiveError> {
+    pub async fn commit(self, expected: &Expected) -> Result<Ingested, ArchiveError> {
         if self.len > self.archive.config.max_instance_bytes {
             return Err(ArchiveError::TooLarge(self.archive.config.max_instance_bytes));
         }
-        let mut spool = self.spool.take().ok_or_else(spool_lost)?;
-        let (buffer, digest, len) = (self.buffer, self.digest, self.len);
-        let expected = expected.clone();
-        let read = blocking(move || {
-            spool.write_all(&buffer)?;
-            let read = Read10::of(spool.as_file_mut(), digest)?;
-            expected.check(&read.facts)?;
-            Ok((read, spool))
-        });
-        let (read, spool) = read.await?;
-        let audit = AuditRecord::of_store(&self.origin, &read.facts);
-        store(&self.archive, read, spool, len, audit).await
+        let Self { archive, origin, mut body, len, digest } = self;
+        let (described, body) = if body.file.is_some() {
+            blocking(move || {
+                body.finish()?;
+                Ok((body.describe(digest, len, &origin)?, body))
+            })
+            .await?
+        } else {
+            // A header in memory is read in less time than another thread takes to wake.
+            (body.describe(digest, len, &origin)?, body)
+        };
+        expected.check(&described.facts)?;
+        store(&archive, described, body).await
     }
 
     async fn flush(&mut self) -> Result<(), ArchiveError> {
-        let mut spool = self.spool.take().ok_or_else(spool_lost)?;
-        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut body = std::mem::take(&mut self.body);
+        let archive = self.archive.clone();
         let written = blocking(move || {
-            spool.write_all(&buffer)?;
-            buffer.clear();
-            Ok((spool, buffer))
+            let mut file = body.file.take().map_or_else(|| archive.packs.grow(), Ok)?;
+            file.write(&body.buffer)?;
+            body.buffer.clear();
+            Ok(Body { buffer: body.buffer, file: Some(file) })
         });
-        let (spool, buffer) = written.await?;
-        self.spool = Some(spool);
-        self.buffer = buffer;
+        // After a failure what follows would start in the middle: its header is not found, and it is refused.
+        self.body = written.await?;
         Ok(())
     }
 }
 
-/// Puts the object, then commits its rows. An object whose rows are not wanted is removed again.
-async fn store(
-    archive: &Inner,
-    read: Read10,
-    spool: NamedTempFile,
-    len: u64,
-    audit: AuditRecord,
-) -> Result<Ingested, ArchiveError> {
-    let facts = &read.facts;
+impl Body {
+    fn is_full(&self) -> bool {
+        self.buffer.len() >= if self.file.is_some() { BUFFER } else { IN_MEMORY }
+    }
+
+    /// Nothing more comes.
+    fn finish(&mut self) -> Result<(), ArchiveError> {
+        if let Some(file) = &mut self.file {
+            file.write(&self.buffer)?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    fn describe(&mut self, digest: Digest, len: u64, origin: &Origin) -> Result<Described, ArchiveError> {
+        match &mut self.file {
+            Some(file) => Described::of(&mut file.part10()?, digest, len, origin),
+            None => Described::of(&mut Cursor::new(&self.buffer), digest, len, origin),
+        }
+    }
+
+    /// Durable when this returns.
+    fn place(
+        self,
+        archive: &Inner,
+        described: &Described,
+        folder: &str,
+        is_new_series: bool,
+    ) -> Result<Placed, ArchiveError> {
+        let record = &described.record;
+        let packed = record.packed(&described.metadata)?;
+        match self.file {
+            Some(file) => archive.packs.store_large(folder, file, record, &packed),
+            None => archive.packs.store(folder, &self.buffer, record, &packed, is_new_series),
+        }
+    }
+}
+
+/// Puts the instance into a pack, then commits its rows.
+async fn store(archive: &Arc<Inner>, described: Described, body: Body) -> Result<Ingested, ArchiveError> {
+    let Described { facts, record, .. } = &described;
     let ingested = |outcome| Ingested {
         outcome,
-        study: facts.study().cloned(),
-        series: facts.series().cloned(),
-        sop_instance: facts.sop_instance().clone(),
-        sop_class: facts.sop_class().clone(),
+        study: record.study.clone(),
+        series: record.series.clone(),
+        sop_instance: record.sop_instance.clone(),
+        sop_class: record.sop_class.clone(),
     };
-    if let Some(version) = held_as(archive, facts, &read.digest).await? {
+    let folder = facts.folder();
+    let news = archive.packs.news(&folder, &record.sop_instance);
+    let is_new_series = match news {
+        News::NewSeries => true,
+        News::Unknown => !is_series_held(archive, facts).await?,
+        News::HeldSeries => false,
+    };
+    if !is_new_series && let Some(version) = held_as(archive, facts, &record.digest).await? {
         // A peer that sends all again should not cost us the bytes; the commit below decides in every other case.
         let outcome = Outcome::Identical(version);
-        archive.committer.submit(|reply| Work::Audit(audit.with_outcome(outcome), reply)).await?;
+        let audit = AuditRecord::of_store(record).with_outcome(outcome);
+        archive.committer.submit(|reply| Work::Audit(audit, reply)).await?;
         return Ok(ingested(outcome));
     }
-    let spooled = blocking(move || synced(spool)).await?;
-    let key = facts.new_key();
-    archive.objects.put(spooled, &key).await?;
     let ready = ingested(Outcome::Stored);
-    let new = Box::new(read.into_new_instance(len, key.clone(), audit, archive.config.same_uid_other_content)?);
-    // On failure the rows may be there all the same (an answer lost): the object stays, and the sweep finds out.
+    let place = {
+        let archive = archive.clone();
+        move || {
+            let placed = body.place(&archive, &described, &folder, is_new_series)?;
+            NewInstance::new(described, placed, archive.config.same_uid_other_content)
+        }
+    };
+    let new = Box::new(blocking(place).await?);
+    let bytes = new.record.byte_len;
+    // On failure the rows may be there all the same (an answer lost): what is in the pack stays in it.
     let outcome = archive.committer.submit(|reply| Work::Store(new, reply)).await?;
     if outcome.is_written() {
-        tracing::info!(sop_instance_uid = %ready.sop_instance, bytes = len, ?outcome, "instance stored");
-    } else if let Err(error) = archive.objects.remove(&key).await {
-        tracing::warn!(%error, "object of a duplicate stays behind");
+        tracing::info!(sop_instance_uid = %ready.sop_instance, bytes, ?outcome, "instance stored");
     }
     Ok(Ingested { outcome, ..ready })
 }
 
-fn synced(spool: NamedTempFile) -> Result<TempPath, ArchiveError> {
-    spool.as_file().sync_data()?;
-    Ok(spool.into_temp_path())
-}
-
 /// What is read from a received file.
-struct Read10 {
-    facts: Facts,
-    metadata: String,
-    frame_layout: String,
-    data_set_offset: u64,
-    digest: String,
+pub(crate) struct Described {
+    pub(crate) facts: Facts,
+    pub(crate) record: Record,
+    /// DICOM JSON.
+    pub(crate) metadata: String,
 }
 
-impl Read10 {
-    fn of(file: &mut File, digest: DataSetDigest) -> Result<Self, ArchiveError> {
-        file.rewind()?;
+impl Described {
+    fn of(file: &mut (impl Read + Seek), digest: Digest, len: u64, origin: &Origin) -> Result<Self, ArchiveError> {
         let mut reader = BufReader::with_capacity(64 << 10, &mut *file);
         let meta = read_meta(&mut reader)?;
         let data_set = data_set::scan(&mut reader, &meta.transfer_syntax, Limits::default())?;
         let facts = Facts::of(&data_set, &meta.transfer_syntax)?;
-        let layout = facts.frames().map(serde_json::to_string).transpose();
-        Ok(Self {
-            metadata: metadata(&data_set, &facts)?,
-            frame_layout: layout.map_err(|e| ArchiveError::Internal(e.to_string()))?.unwrap_or_default(),
+        let metadata = metadata(&data_set, &facts)?;
+        let (digest, checksum) = digest.finish(file, &meta)?;
+        let (actor, place) = origin.actor();
+        let record = Record {
+            study: facts.study().cloned(),
+            series: facts.series().cloned(),
+            sop_instance: facts.sop_instance().clone(),
+            sop_class: facts.sop_class().clone(),
+            transfer_syntax: meta.transfer_syntax.uid().clone(),
+            values: pack::values(&facts),
+            frames: facts.frames().cloned(),
+            byte_len: len,
             data_set_offset: meta.data_set_offset,
-            digest: digest.finish(file, &meta)?,
-            facts,
-        })
-    }
-
-    fn into_new_instance(
-        self,
-        len: u64,
-        key: String,
-        audit: AuditRecord,
-        same_uid_other_content: SameUidOtherContent,
-    ) -> Result<NewInstance, ArchiveError> {
-        let fits = |n: u64| i64::try_from(n).map_err(|_| ArchiveError::TooLarge(i64::MAX.unsigned_abs()));
-        Ok(NewInstance {
-            byte_len: fits(len)?,
-            data_set_offset: fits(self.data_set_offset)?,
-            facts: self.facts,
-            metadata: self.metadata,
-            data_set_digest: self.digest,
-            object_key: key,
-            frame_layout: self.frame_layout,
-            audit,
-            same_uid_other_content,
-        })
+            digest,
+            checksum,
+            received_at: now(),
+            actor: actor.to_owned(),
+            place: place.to_owned(),
+        };
+        Ok(Self { facts, record, metadata })
     }
 }
 
@@ -313,16 +341,15 @@ fn metadata(data_set: &DataSet, facts: &Facts) -> Result<String, ArchiveError> {
 }
 
 impl AuditRecord {
-    fn of_store(origin: &Origin, facts: &Facts) -> Self {
-        let (actor, place) = origin.actor();
+    pub(crate) fn of_store(record: &Record) -> Self {
         Self {
             at: 0,
             action: AuditAction::Store,
-            actor: actor.to_owned(),
-            origin: place.to_owned(),
+            actor: record.actor.clone(),
+            origin: record.place.clone(),
             success: true,
-            study: facts.study().map(Uid::to_string),
-            detail: facts.sop_instance().to_string(),
+            study: record.study.as_ref().map(Uid::to_string),
+            detail: record.sop_instance.to_string(),
         }
     }
 
@@ -338,11 +365,7 @@ impl AuditRecord {
     }
 }
 
-fn spool_lost() -> ArchiveError {
-    ArchiveError::Internal("an earlier write to the spool failed".into())
-}
-
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
 ) -> Result<T, ArchiveError> {
     tokio::task::spawn_blocking(work).await.map_err(|e| ArchiveError::Internal(e.to_string()))?

@@ -3,19 +3,23 @@
 //! | module | what |
 //! |---|---|
 //! | [`archive`] | [`Archive`]: open, close, what it is made of |
-//! | [`ingest`] | [`Incoming`]: bytes stream to the spool, are synced, read and put into the store |
-//! | `spool` | where instances gather before they are whole |
-//! | `commit` | the committer: rows, audit line and event of all that waits in one transaction |
-//! | `index` | the rows of patient, study, series, instance: written and removed |
+//! | [`ingest`] | [`Incoming`]: bytes come in, are described, put into a pack and synced, and get their rows |
 //! | `facts`, `digest` | what an arrival is, and by what it is known to be the same |
+//! | `pack` | the format: a TAR of a series' instances with their records, metadata and index |
+//! | `packs`, `spool` | the packs that grow on this machine, and those that ended processes left |
+//! | `sealing` | a pack goes from the spool into the store |
+//! | `compaction` | packs made anew: without what was deleted, and one of many |
+//! | `verify`, `reindex` | catalog and store compared; a catalog made anew |
+//! | `commit`, `batch` | the committer: rows and audit lines of all that waits in one transaction |
+//! | `index` | the rows of patient, study, series, instance: written and removed |
 //! | [`non_patient`] | palettes, protocols, templates: objects of no patient |
 //! | `versions` | several contents under one SOP Instance UID, and which is current |
 //! | `names` | the keys by which patients' names are found: in pinyin, by initials, by parts |
 //! | `find` | [`pacs_core::query::Query`] → SQL → rows |
-//! | `read` | what is stored, as bytes, frames and metadata |
-//! | `objects` | instances by key in an object store, with ranged reads |
+//! | `read`, `metadata` | what is stored, as bytes, frames and DICOM JSON |
+//! | `objects` | packs by key in an object store, with ranged reads |
 //! | [`outbox`] | events, written in the transaction that caused them |
-//! | `sweep` | quiet series, objects without rows |
+//! | `sweep` | quiet series, removal |
 //! | [`jobs`] | leased work: enqueue, claim, extend, finish, fail |
 //! | [`accounts`], `password`, `sign_in` | users, roles, sessions, API tokens |
 //! | [`peers`] | configured application entities |
@@ -29,8 +33,10 @@
 pub mod accounts;
 pub mod archive;
 pub mod audit;
+mod batch;
 mod clock;
 mod commit;
+mod compaction;
 pub mod config;
 mod database;
 mod digest;
@@ -40,16 +46,22 @@ mod find;
 mod index;
 pub mod ingest;
 pub mod jobs;
+mod metadata;
 mod names;
 pub mod non_patient;
 mod objects;
 pub mod outbox;
+mod pack;
+mod packs;
 mod password;
 pub mod peers;
 mod read;
+mod reindex;
+mod sealing;
 mod sign_in;
 mod spool;
 mod sweep;
+mod verify;
 mod versions;
 
 pub use accounts::{Principal, Role};
@@ -60,8 +72,11 @@ pub use error::ArchiveError;
 pub use find::Row;
 pub use ingest::{Expected, Incoming, Ingested, Origin, Outcome};
 pub use jobs::{Job, JobState};
+pub use metadata::MetadataState;
 pub use non_patient::NonPatientObject;
 pub use outbox::{Event, EventKind};
 pub use peers::Peer;
 pub use read::StoredInstance;
+pub use reindex::Reindexed;
+pub use verify::Verification;
 pub use versions::Version;

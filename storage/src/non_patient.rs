@@ -4,11 +4,11 @@
 use crate::{
     archive::Archive,
     audit::{AuditAction, AuditRecord, write_audit},
-    clock::now,
     database::Change,
     error::ArchiveError,
-    index::NewInstance,
+    index::{NewInstance, OF_NO_SERIES, put_pack},
     ingest::Outcome,
+    read::{Place, place},
     versions::{Verdict, becomes_current, held, judge, outcome, version_number},
 };
 use bytes::Bytes;
@@ -33,7 +33,7 @@ pub struct NonPatientObject {
     pub len: u64,
     /// DICOM JSON; BulkDataURIs are relative: `color-palettes/…/bulkdata/…`.
     pub metadata: String,
-    key: String,
+    place: Place,
 }
 
 impl Archive {
@@ -63,7 +63,7 @@ impl Archive {
         &self,
         object: &NonPatientObject,
     ) -> Result<BoxStream<'static, Result<Bytes, ArchiveError>>, ArchiveError> {
-        self.inner.objects.read(&object.key).await
+        self.read_whole(&object.place, object.len, &object.sop_instance).await
     }
 
     /// Removes an object with all its versions; the audit trail names who did it and from where.
@@ -76,7 +76,7 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let mut change = self.inner.database.change().await?;
         let mut removed = 0;
-        for statement in [DOOM, REMOVE] {
+        for statement in [BURY, COMPACT, REMOVE] {
             let statement = of_kind(sqlx::query(statement), kind).bind(sop_instance.as_str());
             removed = statement.execute(&mut *change.transaction).await?.rows_affected();
         }
@@ -115,7 +115,7 @@ pub(crate) async fn store_non_patient(
     let policy = new.same_uid_other_content;
     let sop_instance = facts.sop_instance.as_str();
     let rows = sqlx::query(HELD_NON_PATIENT).bind(sop_instance).fetch_all(&mut *change.transaction).await?;
-    match judge(&held(&rows)?, &new.object_key, &new.data_set_digest, policy) {
+    match judge(&held(&rows)?, new.place(), &new.record.digest, policy) {
         Verdict::Leave(outcome) => Ok(outcome),
         Verdict::Write(version) => {
             let is_current = becomes_current(version, policy);
@@ -135,6 +135,7 @@ async fn put(
     version: i64,
     is_current: bool,
 ) -> Result<(), sqlx::Error> {
+    let pack = put_pack(change, &new.placed.key, OF_NO_SERIES).await?;
     sqlx::query(PUT)
         .bind(change.head.next_key())
         .bind(facts.sop_instance.as_str())
@@ -144,11 +145,14 @@ async fn put(
         .bind(facts.transfer_syntax.uid().as_str())
         .bind(new.byte_len)
         .bind(new.data_set_offset)
-        .bind(&new.data_set_digest)
-        .bind(&new.object_key)
+        .bind(&new.record.digest)
+        .bind(pack)
+        .bind(new.pack_offset)
+        .bind(new.record_len)
+        .bind(i64::from(new.record.checksum))
         .bind(&new.metadata)
-        .bind(&new.audit.actor)
-        .bind(now())
+        .bind(&new.record.actor)
+        .bind(new.record.received_at)
         .execute(&mut *change.transaction)
         .await?;
     Ok(())
@@ -167,32 +171,38 @@ fn object(row: &AnyRow) -> Result<NonPatientObject, ArchiveError> {
         id: row.try_get(4)?,
         len: row.try_get::<i64, _>(5)?.unsigned_abs(),
         metadata: row.try_get(6)?,
-        key: row.try_get(7)?,
+        place: place(row, 7)?,
     })
 }
 
-pub(crate) const HELD_NON_PATIENT: &str = "select version, data_set_digest, object_key from non_patient_object
-    where sop_instance_uid = $1";
+pub(crate) const HELD_NON_PATIENT: &str = "select n.version, n.data_set_digest, p.object_key, n.pack_offset
+    from non_patient_object n join pack p on p.pack_key = n.pack_key where n.sop_instance_uid = $1";
 
 const STEP_BACK: &str = "update non_patient_object set is_current = 0 where sop_instance_uid = $1";
 
 const PUT: &str =
     "insert into non_patient_object (non_patient_key, sop_instance_uid, sop_class_uid, version, is_current,
-        available_transfer_syntax_uid, byte_len, data_set_offset, data_set_digest, object_key, json, received_from,
-        stored_at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+        available_transfer_syntax_uid, byte_len, data_set_offset, data_set_digest, pack_key, pack_offset, record_len,
+        checksum, json, received_from, stored_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
-const LIST: &str = "select sop_instance_uid, sop_class_uid, available_transfer_syntax_uid, version, non_patient_key,
-        byte_len, json, object_key
-    from non_patient_object where sop_class_uid in ($1, $2, $3) and is_current = 1
-    order by non_patient_key desc limit $4";
+const LIST: &str = "select n.sop_instance_uid, n.sop_class_uid, n.available_transfer_syntax_uid, n.version,
+        n.non_patient_key, n.byte_len, n.json, p.object_key, p.sealed, n.pack_offset, n.record_len, n.checksum
+    from non_patient_object n join pack p on p.pack_key = n.pack_key
+    where n.sop_class_uid in ($1, $2, $3) and n.is_current = 1
+    order by n.non_patient_key desc limit $4";
 
-const OBJECT: &str = "select sop_instance_uid, sop_class_uid, available_transfer_syntax_uid, version, non_patient_key,
-        byte_len, json, object_key
-    from non_patient_object where sop_class_uid in ($1, $2, $3) and sop_instance_uid = $4
-        and (version = $5 or $5 < 0 and is_current = 1)";
+const OBJECT: &str = "select n.sop_instance_uid, n.sop_class_uid, n.available_transfer_syntax_uid, n.version,
+        n.non_patient_key, n.byte_len, n.json, p.object_key, p.sealed, n.pack_offset, n.record_len, n.checksum
+    from non_patient_object n join pack p on p.pack_key = n.pack_key
+    where n.sop_class_uid in ($1, $2, $3) and n.sop_instance_uid = $4
+        and (n.version = $5 or $5 < 0 and n.is_current = 1)";
 
-const DOOM: &str = "insert into doomed_object (object_key)
-    select object_key from non_patient_object where sop_class_uid in ($1, $2, $3) and sop_instance_uid = $4";
+const BURY: &str = "insert into tombstone (pack_key, pack_offset)
+    select n.pack_key, n.pack_offset from non_patient_object n join pack p on p.pack_key = n.pack_key
+    where n.sop_class_uid in ($1, $2, $3) and n.sop_instance_uid = $4 and p.sealed = 0";
+
+const COMPACT: &str = "update pack set compact = 1 where pack_key in (
+    select pack_key from non_patient_object where sop_class_uid in ($1, $2, $3) and sop_instance_uid = $4)";
 
 const REMOVE: &str = "delete from non_patient_object where sop_class_uid in ($1, $2, $3) and sop_instance_uid = $4";

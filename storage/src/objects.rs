@@ -1,19 +1,22 @@
 //! Instances by key in an object store: a local folder, or a bucket by URL.
 
-use crate::{config::StorageConfig, error::ArchiveError};
+use crate::{config::StorageConfig, error::ArchiveError, spool::PACK};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use object_store::{ObjectStore, ObjectStoreExt, buffered::BufWriter, local::LocalFileSystem, path::Path as Key};
+use object_store::{
+    GetOptions, ObjectStore, ObjectStoreExt, buffered::BufWriter, local::LocalFileSystem, path::Path as Key,
+};
 use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tempfile::TempPath;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 /// Larger objects go up in parts of this many bytes.
 const PART: usize = 8 << 20;
+/// Bytes at the end of an upload that are read back.
+const CHECKED: u64 = 64 << 10;
 
 pub(crate) struct Objects {
     pub(crate) store: Arc<dyn ObjectStore>,
@@ -57,16 +60,20 @@ impl Objects {
         Ok(Self { store: store.into(), prefix, folder: None })
     }
 
-    /// Moves a synced spool file into the store. The object is durable when this returns.
-    pub(crate) async fn put(&self, spooled: TempPath, key: &str) -> Result<(), ArchiveError> {
+    /// Moves or copies a synced file of the spool into the store. The object is durable when this returns; an uploaded one
+    /// has been looked at again.
+    pub(crate) async fn put(&self, spooled: &Path, key: &str) -> Result<(), ArchiveError> {
         match &self.folder {
             Some(folder) => {
-                let (folder, target) = (folder.clone(), folder.join(key));
-                tokio::task::spawn_blocking(move || move_into(spooled, &folder, &target))
+                let (spooled, folder, target) = (spooled.to_owned(), folder.clone(), folder.join(key));
+                tokio::task::spawn_blocking(move || move_into(&spooled, &folder, &target))
                     .await
                     .map_err(|e| ArchiveError::Internal(e.to_string()))?
             }
-            None => self.upload(&spooled, key).await,
+            None => {
+                self.upload(spooled, key).await?;
+                self.check_upload(spooled, key).await
+            }
         }
     }
 
@@ -83,12 +90,46 @@ impl Objects {
         Ok(writer.shutdown().await?)
     }
 
-    pub(crate) async fn read(
+    /// Length and last bytes of an object are those of the file it was made from.
+    async fn check_upload(&self, spooled: &Path, key: &str) -> Result<(), ArchiveError> {
+        let mut file = tokio::fs::File::open(spooled).await?;
+        let len = file.metadata().await?.len();
+        let end = len.saturating_sub(CHECKED)..len;
+        let mut expected = Vec::new();
+        file.seek(std::io::SeekFrom::Start(end.start)).await?;
+        file.read_to_end(&mut expected).await?;
+        let there = self.len(key).await?;
+        if there != Some(len) || self.read_range(key, end).await? != expected[..] {
+            return Err(ArchiveError::Internal(format!(
+                "object {key} is not what was uploaded: {there:?} of {len} bytes"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Bytes of an object, `None` if there is no such object.
+    pub(crate) async fn len(&self, key: &str) -> Result<Option<u64>, ArchiveError> {
+        match self.store.head(&self.key(key)?).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Bytes of an object as one stream.
+    pub(crate) async fn stream(
         &self,
         key: &str,
+        range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, ArchiveError>>, ArchiveError> {
-        let found = self.store.get(&self.key(key)?).await?;
+        let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+        let found = self.store.get_opts(&self.key(key)?, options).await?;
         Ok(found.into_stream().map_err(ArchiveError::from).boxed())
+    }
+
+    /// Whether objects are files of ours.
+    pub(crate) fn is_local(&self) -> bool {
+        self.folder.is_some()
     }
 
     pub(crate) async fn read_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, ArchiveError> {
@@ -138,17 +179,17 @@ impl Objects {
     }
 }
 
-/// The SOP Instance UID in a key.
-pub(crate) fn sop_instance_of(key: &str) -> Option<&str> {
-    key.rsplit_once('/')?.1.rsplit_once('-').map(|(uid, _)| uid)
+/// A key of its own for each pack, so that no two ever overwrite or remove each other's bytes.
+pub(crate) fn new_key(folder: &str) -> String {
+    format!("{folder}/{:016x}.{PACK}", rand::random::<u64>())
 }
 
-fn move_into(spooled: TempPath, root: &Path, target: &Path) -> Result<(), ArchiveError> {
+fn move_into(spooled: &Path, root: &Path, target: &Path) -> Result<(), ArchiveError> {
     let folder = target.parent().unwrap_or(root);
     make_folders(folder, root)?;
-    match std::fs::rename(&spooled, target) {
+    match std::fs::rename(spooled, target) {
         Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => copy_into(&spooled, folder, target)?,
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => copy_into(spooled, folder, target)?,
         Err(error) => return Err(error.into()),
     }
     Ok(sync_folder(folder)?)
@@ -178,6 +219,6 @@ fn make_folders(folder: &Path, root: &Path) -> std::io::Result<()> {
 }
 
 /// Makes the names in a folder durable.
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     if cfg!(unix) { std::fs::File::open(folder)?.sync_all() } else { Ok(()) }
 }

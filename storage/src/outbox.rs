@@ -1,4 +1,6 @@
 //! Events: what happened, in order, written in the transaction that made it true.
+//!
+//! The event of a stored instance is its row, so one that was deleted since is no longer told of; its deletion is.
 
 use crate::{archive::Archive, clock::now, database::Change, error::ArchiveError};
 use pacs_core::Uid;
@@ -7,7 +9,7 @@ use tokio::sync::watch;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Rises by one; readers resume after it.
+    /// Rises, with gaps; readers resume after it.
     pub position: i64,
     pub kind: EventKind,
     /// Milliseconds since 1970-01-01 UTC.
@@ -73,9 +75,11 @@ pub(crate) struct NewEvent<'a> {
     pub(crate) sop_class: &'a str,
 }
 
-pub(crate) async fn write_event(change: &mut Change<'_>, event: NewEvent<'_>) -> Result<(), sqlx::Error> {
+/// Returns the position of the event.
+pub(crate) async fn write_event(change: &mut Change<'_>, event: NewEvent<'_>) -> Result<i64, sqlx::Error> {
+    let position = change.head.next_key();
     sqlx::query(WRITE_EVENT)
-        .bind(change.head.next_event())
+        .bind(position)
         .bind(event.kind.as_str())
         .bind(now())
         .bind(event.study)
@@ -84,7 +88,7 @@ pub(crate) async fn write_event(change: &mut Change<'_>, event: NewEvent<'_>) ->
         .bind(event.sop_class)
         .execute(&mut *change.transaction)
         .await?;
-    Ok(())
+    Ok(position)
 }
 
 /// The newest position in the database.
@@ -115,13 +119,22 @@ fn event(row: &AnyRow) -> Result<Event, ArchiveError> {
     })
 }
 
-const EVENTS: &str = "select position, kind, at, study, series, sop_instance, sop_class from event
-    where position > $1 order by position limit $2";
+// An instance that was stored is its own event: its key is the position. Each part has a limit of its own, so that neither
+// database sorts what lies behind it.
+const EVENTS: &str = "select * from (
+        select position, kind, at, study, series, sop_instance, sop_class from event
+        where position > $1 order by position limit $2) as happened
+    union all select * from (
+        select i.instance_key as position, 'instance_stored' as kind, i.stored_at as at, st.study_instance_uid as study,
+            se.series_instance_uid as series, i.sop_instance_uid as sop_instance, i.sop_class_uid as sop_class
+        from instance i join series se on se.series_key = i.series_key join study st on st.study_key = se.study_key
+        where i.instance_key > $1 order by i.instance_key limit $2) as stored
+    order by position limit $2";
 
 const WRITE_EVENT: &str = "insert into event (position, kind, at, study, series, sop_instance, sop_class)
     values ($1, $2, $3, $4, $5, $6, $7)";
 
-const NEWEST_POSITION: &str = "select event_position from head where id = 1";
+const NEWEST_POSITION: &str = "select last_key from head where id = 1";
 
 const CONSUMER_POSITION: &str = "select position from consumer where name = $1";
 

@@ -1,8 +1,18 @@
 //! What is stored, as bytes, frames and metadata.
 
-use crate::{archive::Archive, error::ArchiveError, versions::version_number};
+use crate::{
+    archive::{Archive, Inner},
+    error::ArchiveError,
+    index::IN_RECORD,
+    ingest::blocking,
+    pack::{Record, record_offset},
+    versions::version_number,
+};
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use pacs_core::{
     TransferSyntax, Uid,
     data_set::{Limits, inflate},
@@ -11,9 +21,14 @@ use pacs_core::{
 };
 use sqlx::{Row, any::AnyRow};
 use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
     ops::Range,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
+
+/// Bytes read in one go where a file is streamed.
+const STEP: u64 = 1 << 20;
 
 /// Where and what a stored instance is.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,23 +48,31 @@ pub struct StoredInstance {
     /// Where its data set starts in that file.
     pub data_set_offset: u64,
     pub frames: Option<FrameLayout>,
-    /// Object key and, for packs later, offset: opaque outside `storage`.
+    pub(crate) place: Place,
+}
+
+/// Where an instance lies: opaque outside `storage`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Place {
+    /// Object of the pack.
     pub(crate) key: String,
+    /// Whether the pack was in the store when this was read; else it was in a spool, and may have moved since.
+    pub(crate) sealed: bool,
+    /// Of the Part 10 file in the pack.
+    pub(crate) offset: u64,
+    pub(crate) record_len: u64,
+    /// CRC-32C of the Part 10 file.
+    pub(crate) checksum: u32,
+}
+
+impl StoredInstance {
+    /// Bytes of the Part 10 file as bytes of the pack.
+    fn in_pack(&self, range: &Range<u64>) -> Range<u64> {
+        self.place.offset.saturating_add(range.start)..self.place.offset.saturating_add(range.end)
+    }
 }
 
 impl Archive {
-    /// DICOM JSON of each instance of a study, series or single instance, ordered by series and instance number.
-    /// BulkDataURIs in it are relative: `studies/…/bulkdata/…`, to be prefixed by the wire with its base URL.
-    pub async fn metadata(
-        &self,
-        study: &Uid,
-        series: Option<&Uid>,
-        sop_instance: Option<&Uid>,
-    ) -> Result<Vec<String>, ArchiveError> {
-        let rows = self.rows(METADATA, study, series, sop_instance).await?;
-        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
-    }
-
     /// The instances of a study, series, or the single one, ordered by series and instance number; empty if there is
     /// none.
     pub async fn instances(
@@ -58,7 +81,13 @@ impl Archive {
         series: Option<&Uid>,
         sop_instance: Option<&Uid>,
     ) -> Result<Vec<StoredInstance>, ArchiveError> {
-        self.rows(INSTANCES, study, series, sop_instance).await?.iter().map(stored_instance).collect()
+        let rows = sqlx::query(INSTANCES)
+            .bind(study.as_str())
+            .bind(series.map_or("", Uid::as_str))
+            .bind(sop_instance.map_or("", Uid::as_str))
+            .fetch_all(&self.inner.database.pool)
+            .await?;
+        self.stored_instances(&rows).await
     }
 
     /// One instance: its current version, or the one of a number.
@@ -80,22 +109,20 @@ impl Archive {
             Some(version) => ArchiveError::NotFound(format!("version {version} of instance {sop_instance}")),
             None => ArchiveError::NotFound(format!("instance {sop_instance}")),
         };
-        stored_instance(&row.ok_or_else(absent)?)
+        self.stored_instance(&row.ok_or_else(absent)?).await
     }
 
-    /// DICOM JSON of one instance, whichever version it is; BulkDataURIs as in [`Self::metadata`].
-    pub async fn metadata_of(&self, instance: &StoredInstance) -> Result<String, ArchiveError> {
-        let row = sqlx::query(METADATA_OF).bind(instance.id).fetch_optional(&self.inner.database.pool).await?;
-        let row = row.ok_or_else(|| ArchiveError::NotFound(format!("instance {}", instance.sop_instance)))?;
-        Ok(row.try_get(0)?)
-    }
-
-    /// The whole stored file, streamed.
+    /// The whole stored file, streamed. The stream ends in an error if the file is not what was received.
     pub async fn read(
         &self,
         instance: &StoredInstance,
     ) -> Result<BoxStream<'static, Result<Bytes, ArchiveError>>, ArchiveError> {
-        self.inner.objects.read(&instance.key).await
+        self.read_whole(&instance.place, instance.len, &instance.sop_instance).await
+    }
+
+    pub(crate) async fn read_whole(&self, place: &Place, len: u64, uid: &Uid) -> Result<Stream, ArchiveError> {
+        let stream = self.inner.stream_pack(place, place.offset..place.offset.saturating_add(len)).await?;
+        Ok(checked(stream, place.checksum, len, uid.clone()))
     }
 
     /// Bytes of the stored file; a range that ends behind it is cut there.
@@ -104,7 +131,7 @@ impl Archive {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        self.inner.objects.read_range(&instance.key, range).await
+        self.inner.read_pack(&instance.place, instance.in_pack(&range)).await
     }
 
     /// Frame `index` (from 0) as encoded, fragments joined, and the bit offset for 1-bit native frames. One read where
@@ -115,17 +142,16 @@ impl Archive {
         let bytes = if instance.transfer_syntax.encoding() == Encoding::Deflated {
             let inflated = self.inflated(instance).await?;
             joined(ranges.iter().filter_map(|range| slice(&inflated, range)).collect())
-        } else if let [range] = ranges.as_slice() {
-            self.inner.objects.read_range(&instance.key, range.clone()).await?
         } else {
-            joined(self.inner.objects.read_ranges(&instance.key, &ranges).await?)
+            let ranges: Vec<_> = ranges.iter().map(|range| instance.in_pack(range)).collect();
+            joined(self.inner.read_pack_ranges(&instance.place, &ranges).await?)
         };
         Ok((bytes, bit_offset(instance.frames.as_ref(), index)))
     }
 
     /// The inflated data set; the last one is kept, as frames are asked for one after the other.
     async fn inflated(&self, instance: &StoredInstance) -> Result<Bytes, ArchiveError> {
-        if let Some(bytes) = self.inner.inflated.get(&instance.key) {
+        if let Some(bytes) = self.inner.inflated.get(instance.id) {
             return Ok(bytes);
         }
         let deflated = self.read_range(instance, instance.data_set_offset..instance.len).await?;
@@ -134,38 +160,127 @@ impl Archive {
             .await
             .map_err(|e| ArchiveError::Internal(e.to_string()))??;
         let bytes = Bytes::from(bytes);
-        self.inner.inflated.put(&instance.key, bytes.clone());
+        self.inner.inflated.put(instance.id, bytes.clone());
         Ok(bytes)
     }
 
-    async fn rows(
-        &self,
-        statement: &'static str,
-        study: &Uid,
-        series: Option<&Uid>,
-        sop_instance: Option<&Uid>,
-    ) -> Result<Vec<AnyRow>, sqlx::Error> {
-        sqlx::query(statement)
-            .bind(study.as_str())
-            .bind(series.map_or("", Uid::as_str))
-            .bind(sop_instance.map_or("", Uid::as_str))
-            .fetch_all(&self.inner.database.pool)
-            .await
+    pub(crate) async fn stored_instances(&self, rows: &[AnyRow]) -> Result<Vec<StoredInstance>, ArchiveError> {
+        let mut instances = Vec::with_capacity(rows.len());
+        for row in rows {
+            instances.push(self.stored_instance(row).await?);
+        }
+        Ok(instances)
+    }
+
+    /// From a row of [`select_instances!`]. A long frame layout is read from the record.
+    pub(crate) async fn stored_instance(&self, row: &AnyRow) -> Result<StoredInstance, ArchiveError> {
+        let (mut instance, layout) = located(row)?;
+        instance.frames = match layout.as_str() {
+            "" => None,
+            IN_RECORD => self.inner.record_at(&instance.place, instance.len).await?.0.frames,
+            layout => Some(serde_json::from_str(layout).map_err(|e| damaged(&e))?),
+        };
+        Ok(instance)
     }
 }
 
-/// The data set that was inflated last, by object key.
-#[derive(Default)]
-pub(crate) struct Inflated(Mutex<Option<(String, Bytes)>>);
-
-impl Inflated {
-    fn get(&self, key: &str) -> Option<Bytes> {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.as_ref().filter(|(of, _)| of == key).map(|(_, bytes)| bytes.clone())
+impl Inner {
+    /// The record of an instance of `len` bytes, and its DICOM JSON.
+    pub(crate) async fn record_at(&self, place: &Place, len: u64) -> Result<(Record, String), ArchiveError> {
+        let start = record_offset(place.offset, len);
+        let packed = self.read_pack(place, start..start.saturating_add(place.record_len)).await?;
+        Record::unpacked(&packed)
     }
 
-    fn put(&self, key: &str, bytes: Bytes) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((key.to_owned(), bytes));
+    pub(crate) async fn read_pack(&self, place: &Place, range: Range<u64>) -> Result<Bytes, ArchiveError> {
+        let mut parts = self.read_pack_ranges(place, &[range]).await?;
+        Ok(parts.pop().unwrap_or_default())
+    }
+
+    /// Ranges of a pack, wherever it lies now: in a spool of this machine, or in the store.
+    async fn read_pack_ranges(&self, place: &Place, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
+        if let Some(file) = self.spooled(place)? {
+            let ranges = ranges.to_vec();
+            return blocking(move || ranges.into_iter().map(|range| read_part(&file, range)).collect()).await;
+        }
+        match ranges {
+            [range] => Ok(vec![self.objects.read_range(&place.key, range.clone()).await?]),
+            ranges => self.objects.read_ranges(&place.key, ranges).await,
+        }
+    }
+
+    /// A stretch of a pack. A local file is read in steps: the object store's own stream would be some thousand small reads,
+    /// each on another thread.
+    async fn stream_pack(self: &Arc<Self>, place: &Place, range: Range<u64>) -> Result<Stream, ArchiveError> {
+        if place.sealed && !self.objects.is_local() {
+            return self.objects.stream(&place.key, range).await;
+        }
+        let steps = range.clone().step_by(STEP as usize).map(move |at| at..range.end.min(at.saturating_add(STEP)));
+        let (archive, place) = (self.clone(), place.clone());
+        let read = move |step| {
+            let (archive, place) = (archive.clone(), place.clone());
+            async move { archive.read_pack(&place, step).await }
+        };
+        Ok(stream::iter(steps).then(read).boxed())
+    }
+
+    /// The file of a pack that is not sealed, opened: once it is, it may be moved.
+    fn spooled(&self, place: &Place) -> Result<Option<File>, ArchiveError> {
+        if place.sealed {
+            return Ok(None);
+        }
+        let Some(path) = self.packs.file_of(&place.key)? else { return Ok(None) };
+        match File::open(path) {
+            Ok(file) => Ok(Some(file)),
+            // Sealed since.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn read_part(file: &File, range: Range<u64>) -> Result<Bytes, ArchiveError> {
+    let mut file = file;
+    file.seek(SeekFrom::Start(range.start))?;
+    let len = range.end.saturating_sub(range.start);
+    let mut part = Vec::with_capacity(usize::try_from(len).unwrap_or(0).min(STEP as usize));
+    file.take(len).read_to_end(&mut part)?;
+    if (part.len() as u64) < len {
+        return Err(ArchiveError::Internal("a pack in the spool is shorter than its catalog says".into()));
+    }
+    Ok(part.into())
+}
+
+pub(crate) type Stream = BoxStream<'static, Result<Bytes, ArchiveError>>;
+
+/// Adds up the checksum; the last piece is held back until it is right.
+fn checked(stream: Stream, expected: u32, len: u64, uid: Uid) -> Stream {
+    let (mut left, mut sum) = (len, 0);
+    let check = move |piece: Result<Bytes, ArchiveError>| {
+        let piece = piece?;
+        sum = crc32c::crc32c_append(sum, &piece);
+        left = left.saturating_sub(piece.len() as u64);
+        if left == 0 && sum != expected {
+            tracing::error!(sop_instance_uid = %uid, "a stored instance is damaged");
+            return Err(ArchiveError::Damaged(uid.to_string()));
+        }
+        Ok(piece)
+    };
+    stream.map(check).boxed()
+}
+
+/// The data set that was inflated last, by [`StoredInstance::id`].
+#[derive(Default)]
+pub(crate) struct Inflated(Mutex<Option<(i64, Bytes)>>);
+
+impl Inflated {
+    fn get(&self, id: i64) -> Option<Bytes> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().filter(|(of, _)| *of == id).map(|(_, bytes)| bytes.clone())
+    }
+
+    fn put(&self, id: i64, bytes: Bytes) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((id, bytes));
     }
 }
 
@@ -193,47 +308,56 @@ fn bit_offset(frames: Option<&FrameLayout>, index: u32) -> u8 {
     }
 }
 
-/// From a row of [`select_instances!`].
-pub(crate) fn stored_instance(row: &AnyRow) -> Result<StoredInstance, ArchiveError> {
+/// An instance without its frames, and its frame layout as the catalog has it.
+fn located(row: &AnyRow) -> Result<(StoredInstance, String), ArchiveError> {
     let uid = |index: usize| -> Result<Uid, ArchiveError> {
         let text: String = row.try_get(index)?;
-        text.parse().map_err(|e| ArchiveError::Internal(format!("catalog holds UID {text:?}: {e}")))
+        text.parse().map_err(|e| damaged(&e))
     };
-    let frames: String = row.try_get(7)?;
-    let frames = Some(frames).filter(|text| !text.is_empty()).map(|text| serde_json::from_str(&text)).transpose();
-    Ok(StoredInstance {
+    let number = |index: usize| row.try_get::<i64, _>(index).map(i64::unsigned_abs);
+    let instance = StoredInstance {
         study: uid(0)?,
         series: uid(1)?,
         sop_instance: uid(2)?,
         sop_class: uid(3)?,
         transfer_syntax: TransferSyntax::new(uid(4)?),
-        len: row.try_get::<i64, _>(5)?.unsigned_abs(),
-        data_set_offset: row.try_get::<i64, _>(6)?.unsigned_abs(),
-        frames: frames.map_err(|e| ArchiveError::Internal(format!("catalog holds a frame layout: {e}")))?,
-        key: row.try_get(8)?,
-        id: row.try_get(9)?,
-        version: version_number(row.try_get(10)?),
+        len: number(5)?,
+        data_set_offset: number(6)?,
+        frames: None,
+        place: place(row, 8)?,
+        id: row.try_get(13)?,
+        version: version_number(row.try_get(14)?),
+    };
+    Ok((instance, row.try_get(7)?))
+}
+
+/// From the five columns from `first` on: object key of the pack, whether it is sealed, offset in it, length of the record,
+/// checksum.
+pub(crate) fn place(row: &AnyRow, first: usize) -> Result<Place, ArchiveError> {
+    let number = |index: usize| row.try_get::<i64, _>(first + index).map(i64::unsigned_abs);
+    Ok(Place {
+        key: row.try_get(first)?,
+        sealed: number(1)? == 1,
+        offset: number(2)?,
+        record_len: number(3)?,
+        checksum: u32::try_from(number(4)?).map_err(|e| damaged(&e))?,
     })
 }
 
-const METADATA: &str = "select m.json from study st join series se on se.study_key = st.study_key
-        join instance i on i.series_key = se.series_key join instance_metadata m on m.instance_key = i.instance_key
-    where st.study_instance_uid = $1 and ($2 = '' or se.series_instance_uid = $2)
-        and ($3 = '' or i.sop_instance_uid = $3) and i.is_current = 1
-    order by se.series_order, se.series_key, i.instance_order, i.instance_key";
+fn damaged(error: &dyn std::fmt::Display) -> ArchiveError {
+    ArchiveError::Internal(format!("the catalog is damaged: {error}"))
+}
 
-const METADATA_OF: &str = "select json from instance_metadata where instance_key = $1";
-
-/// The columns of [`stored_instance`] and more, and the end of the statement.
+/// The columns of [`Archive::stored_instance`] and more, and the end of the statement.
 macro_rules! select_instances {
     ($more:literal, $end:literal) => {
         concat!(
             "select st.study_instance_uid, se.series_instance_uid, i.sop_instance_uid, i.sop_class_uid,
-                i.available_transfer_syntax_uid, i.byte_len, i.data_set_offset, i.frame_layout, i.object_key,
-                i.instance_key, i.version",
+                i.available_transfer_syntax_uid, i.byte_len, i.data_set_offset, i.frame_layout, p.object_key, p.sealed,
+                i.pack_offset, i.record_len, i.checksum, i.instance_key, i.version",
             $more,
             " from study st join series se on se.study_key = st.study_key
-                join instance i on i.series_key = se.series_key ",
+                join instance i on i.series_key = se.series_key join pack p on p.pack_key = i.pack_key ",
             $end
         )
     };

@@ -1,26 +1,40 @@
-//! Where instances gather before they are whole: a folder for each running process.
+//! Where packs grow: a folder for each running process.
 //!
-//! A locked file beside the folder tells that its process lives; the lock goes with the process, however it ends.
+//! A locked file beside the folder tells that its process lives; the lock goes with the process, however it ends. The next
+//! process that starts on this machine takes over what it left.
 
 use crate::error::ArchiveError;
 use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
 };
-use tempfile::NamedTempFile;
 
-/// This process' part of the spool; removed when dropped.
+/// Packs, whole or torn, end in this; everything else in a spool is a large instance that was not finished.
+pub(crate) const PACK: &str = "tar";
+
+/// This process' part of the spool.
 pub(crate) struct Spool {
+    root: PathBuf,
     folder: PathBuf,
     lock: PathBuf,
     _held: File,
 }
 
 impl Spool {
-    /// Makes a folder below `root`; removes those whose processes are gone.
+    /// Makes a folder below `root` and takes over the packs of processes that are gone.
     pub(crate) fn open(root: &Path) -> Result<Self, ArchiveError> {
         std::fs::create_dir_all(root)?;
-        sweep(root)?;
+        let spool = Self::make(root)?;
+        for entry in std::fs::read_dir(root)? {
+            let lock = entry?.path();
+            if lock.extension().is_some_and(|extension| extension == "lock") && lock != spool.lock {
+                spool.take_over(&lock)?;
+            }
+        }
+        Ok(spool)
+    }
+
+    fn make(root: &Path) -> Result<Self, ArchiveError> {
         loop {
             let folder = root.join(format!("{:016x}", rand::random::<u64>()));
             let lock = folder.with_extension("lock");
@@ -28,49 +42,68 @@ impl Spool {
             // Another process that starts now may sweep the file between its making and its locking.
             if held.try_lock().is_ok() && lock.exists() {
                 std::fs::create_dir(&folder)?;
-                return Ok(Self { folder, lock, _held: held });
+                return Ok(Self { root: root.to_owned(), folder, lock, _held: held });
             }
         }
     }
 
-    pub(crate) fn new_file(&self) -> Result<NamedTempFile, ArchiveError> {
-        Ok(NamedTempFile::new_in(&self.folder)?)
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
+
+    /// The packs that are here.
+    pub(crate) fn packs(&self) -> std::io::Result<Vec<PathBuf>> {
+        packs(&self.folder)
+    }
+
+    /// A pack in the spool of another process on this machine.
+    pub(crate) fn elsewhere(&self, name: &Path) -> std::io::Result<Option<PathBuf>> {
+        for entry in std::fs::read_dir(&self.root)? {
+            let path = entry?.path().join(name);
+            if path.is_file() {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
+    fn take_over(&self, lock: &Path) -> Result<(), ArchiveError> {
+        match File::open(lock).map(|file| (file.try_lock(), file)) {
+            Ok((Ok(()), _held)) => self.inherit(lock),
+            Ok((Err(TryLockError::WouldBlock), _)) => Ok(()),
+            Ok((Err(TryLockError::Error(error)), _)) => Err(error.into()),
+            // Another process was first.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn inherit(&self, lock: &Path) -> Result<(), ArchiveError> {
+        let folder = lock.with_extension("");
+        if folder.is_dir() {
+            for pack in packs(&folder)? {
+                std::fs::rename(&pack, self.folder.join(pack.file_name().unwrap_or_default()))?;
+            }
+            crate::objects::sync_folder(&self.folder)?;
+            std::fs::remove_dir_all(&folder)?;
+            tracing::info!("took over the spool of an ended process");
+        }
+        Ok(std::fs::remove_file(lock)?)
+    }
+}
+
+fn packs(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let paths = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+    paths.filter(|path| path.as_ref().map_or(true, |p| p.extension().is_some_and(|e| e == PACK))).collect()
 }
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        // What cannot be removed now is swept at the next start.
-        let _ = std::fs::remove_dir_all(&self.folder);
-        let _ = std::fs::remove_file(&self.lock);
-    }
-}
-
-fn sweep(root: &Path) -> Result<(), ArchiveError> {
-    for entry in std::fs::read_dir(root)? {
-        let lock = entry?.path();
-        if lock.extension().is_none_or(|extension| extension != "lock") {
-            continue;
-        }
-        match File::open(&lock).map(|file| (file.try_lock(), file)) {
-            Ok((Ok(()), _held)) => remove(&lock)?,
-            Ok((Err(TryLockError::WouldBlock), _)) => {}
-            Ok((Err(TryLockError::Error(error)), _)) => return Err(error.into()),
-            // Another process swept it.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
+        // With packs in it the folder stays, and its lock file tells the next process to take over.
+        if std::fs::remove_dir(&self.folder).is_ok() {
+            let _ = std::fs::remove_file(&self.lock);
         }
     }
-    Ok(())
-}
-
-fn remove(lock: &Path) -> Result<(), ArchiveError> {
-    let folder = lock.with_extension("");
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder)?;
-        tracing::info!("spool of an ended process removed");
-    }
-    Ok(std::fs::remove_file(lock)?)
 }
 
 #[cfg(test)]
@@ -78,18 +111,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_spool_of_a_living_process_stays_and_a_dead_one_s_goes() {
+    fn the_packs_of_a_dead_process_move_and_a_living_one_keeps_its_own() {
         let root = tempfile::tempdir().expect("a folder");
         let living = Spool::open(root.path()).expect("a spool");
-        let file = living.new_file().expect("a file");
+        std::fs::write(living.folder().join("a.tar"), "mine").expect("a file");
         let dead = root.path().join("0123456789abcdef");
         std::fs::create_dir(&dead).expect("a folder");
+        std::fs::write(dead.join("b.tar"), "a pack").expect("a file");
         std::fs::write(dead.join("half"), "half an instance").expect("a file");
         std::fs::write(dead.with_extension("lock"), "").expect("a file");
         let other = Spool::open(root.path()).expect("a second spool");
-        assert!(file.path().exists());
+        assert_eq!(living.packs().expect("a list"), [living.folder().join("a.tar")]);
+        assert_eq!(other.packs().expect("a list"), [other.folder().join("b.tar")]);
+        assert_eq!(other.elsewhere(Path::new("a.tar")).expect("a look"), Some(living.folder().join("a.tar")));
         assert!(!dead.exists() && !dead.with_extension("lock").exists());
-        drop((file, living, other));
-        assert_eq!(std::fs::read_dir(root.path()).expect("a folder").count(), 0);
+        std::fs::remove_file(living.folder().join("a.tar")).expect("removed");
+        drop((living, other));
+        // What still has a pack waits for the next process.
+        assert_eq!(Spool::open(root.path()).expect("a third").packs().expect("a list").len(), 1);
     }
 }

@@ -4,17 +4,14 @@ use crate::{
     archive::Archive,
     audit::{AuditAction, AuditRecord, write_audit},
     clock::now,
-    commit::announce,
+    commit::{Work, announce},
     database::Change,
     error::ArchiveError,
     index::remove,
-    objects::sop_instance_of,
     outbox::{EventKind, NewEvent, write_event},
 };
-use futures::TryStreamExt;
 use pacs_core::Uid;
 use sqlx::{Row, any::AnyRow};
-use std::time::Duration;
 
 /// Doomed objects looked at in one go.
 const DOOMED_AT_ONCE: i64 = 1000;
@@ -34,8 +31,10 @@ impl Archive {
         Ok(())
     }
 
-    /// Writes a `SeriesComplete` event for every series that has been quiet long enough; returns how many.
+    /// Writes a `SeriesComplete` event for every series that has been quiet long enough, and the audit lines about transfers
+    /// that have ended; returns how many series.
     pub async fn announce_quiet_series(&self) -> Result<usize, ArchiveError> {
+        self.inner.committer.submit(Work::EndTransfers).await?;
         let quiet = i64::try_from(self.inner.config.quiet_seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
         let before = now().saturating_sub(quiet);
         if sqlx::query(ANY_QUIET).bind(before).fetch_optional(&self.inner.database.pool).await?.is_none() {
@@ -70,10 +69,6 @@ impl Archive {
         let text = |uid: Option<&Uid>| uid.map(Uid::to_string).unwrap_or_default();
         let (series, sop_instance) = (text(series), text(sop_instance));
         let mut change = self.inner.database.change().await?;
-        let removed = remove(&mut change, study.as_str(), &series, &sop_instance).await?;
-        if removed == 0 {
-            return Err(ArchiveError::NotFound(format!("study {study} series {series} instance {sop_instance}")));
-        }
         let event = NewEvent {
             kind: EventKind::Deleted,
             study: study.as_str(),
@@ -81,7 +76,11 @@ impl Archive {
             sop_instance: &sop_instance,
             sop_class: "",
         };
-        write_event(&mut change, event).await?;
+        let position = write_event(&mut change, event).await?;
+        let removed = remove(&mut change, study.as_str(), &series, &sop_instance, position).await?;
+        if removed == 0 {
+            return Err(ArchiveError::NotFound(format!("study {study} series {series} instance {sop_instance}")));
+        }
         let record = AuditRecord {
             at: 0,
             action: AuditAction::Delete,
@@ -93,14 +92,20 @@ impl Archive {
         };
         write_audit(&mut change, &record).await?;
         announce(&self.inner.newest, change.commit().await?);
+        self.inner.database.make_durable().await?;
         self.remove_doomed_objects().await?;
         Ok(removed)
     }
 
     /// Removes the objects of deleted rows from the store; what cannot be removed now is tried again next time.
-    pub(crate) async fn remove_doomed_objects(&self) -> Result<(), ArchiveError> {
+    pub async fn remove_doomed_objects(&self) -> Result<(), ArchiveError> {
         loop {
-            let rows = sqlx::query(DOOMED).bind(DOOMED_AT_ONCE).fetch_all(&self.inner.database.pool).await?;
+            let rows =
+                sqlx::query(DOOMED).bind(now()).bind(DOOMED_AT_ONCE).fetch_all(&self.inner.database.pool).await?;
+            if !rows.is_empty() {
+                // A power cut must not bring rows back whose bytes are gone.
+                self.inner.database.make_durable().await?;
+            }
             let mut left = rows.is_empty();
             for row in &rows {
                 let key: String = row.try_get(0)?;
@@ -118,27 +123,6 @@ impl Archive {
                 return Ok(());
             }
         }
-    }
-
-    /// Removes objects that have no row: what a crash between the put and the commit left behind. Looks at the whole
-    /// store; objects younger than `min_age` are left alone, as their rows may be about to come. Returns how many.
-    pub async fn sweep_objects(&self, min_age: Duration) -> Result<usize, ArchiveError> {
-        let objects = &self.inner.objects;
-        let until = now().saturating_sub(i64::try_from(min_age.as_millis()).unwrap_or(i64::MAX));
-        let mut listed = objects.list();
-        let mut removed = 0;
-        while let Some((key, modified)) = listed.try_next().await? {
-            if modified > until {
-                continue;
-            }
-            let Some(uid) = sop_instance_of(&key) else { continue };
-            let in_use = sqlx::query(IN_USE).bind(uid).bind(&key).fetch_optional(&self.inner.database.pool).await?;
-            if in_use.is_none() {
-                objects.remove(&key).await?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
     }
 }
 
@@ -166,10 +150,6 @@ const QUIET: &str = "update series set announced = 1 where announced = 0 and cha
 const RELEASE: &str = "update series set announced = 1 where announced = 0 and series_instance_uid = $1
     returning (select study_instance_uid from study where study.study_key = series.study_key), series_instance_uid";
 
-const DOOMED: &str = "select object_key from doomed_object limit $1";
+const DOOMED: &str = "select object_key from doomed_object where due_at <= $1 limit $2";
 
 const GONE: &str = "delete from doomed_object where object_key = $1";
-
-/// Any version of any instance; the UID is what there is an index for.
-const IN_USE: &str = "select object_key from instance where sop_instance_uid = $1 and object_key = $2
-    union all select object_key from non_patient_object where sop_instance_uid = $1 and object_key = $2";

@@ -12,7 +12,7 @@ use crate::{
     index::NewInstance,
     ingest::Outcome,
     non_patient::HELD_NON_PATIENT,
-    read::{StoredInstance, select_instances, stored_instance},
+    read::{StoredInstance, select_instances},
 };
 use pacs_core::{Uid, instance::Instance};
 use sqlx::{Row, any::AnyRow};
@@ -28,7 +28,7 @@ pub struct Version {
     pub stored_at: i64,
     /// AE title, user name or room that brought it; empty for what was stored before this was noted.
     pub received_from: String,
-    /// SHA-256 of data set and transfer syntax UID, in hexadecimal.
+    /// BLAKE3 of data set and transfer syntax UID, in base64url.
     pub digest: String,
 }
 
@@ -44,13 +44,14 @@ impl Archive {
         if rows.is_empty() {
             return Err(ArchiveError::NotFound(format!("instance {sop_instance}")));
         }
-        rows.iter().map(version).collect()
+        let instances = self.stored_instances(&rows).await?;
+        rows.iter().zip(instances).map(|(row, instance)| version(row, instance)).collect()
     }
 }
 
-fn version(row: &AnyRow) -> Result<Version, ArchiveError> {
+fn version(row: &AnyRow, instance: StoredInstance) -> Result<Version, ArchiveError> {
     Ok(Version {
-        instance: stored_instance(row)?,
+        instance,
         is_current: row.try_get::<i64, _>("is_current")? == 1,
         stored_at: row.try_get("stored_at")?,
         received_from: row.try_get("received_from")?,
@@ -69,12 +70,19 @@ pub(crate) async fn held_as(archive: &Inner, facts: &Facts, digest: &str) -> Res
     Ok(same.map(|same| version_number(same.version)))
 }
 
+/// Whether there is anything in the series of an arrival.
+pub(crate) async fn is_series_held(archive: &Inner, facts: &Facts) -> Result<bool, sqlx::Error> {
+    let Facts::Instance(facts) = facts else { return Ok(true) };
+    let statement = sqlx::query(SERIES).bind(facts.study.as_str()).bind(facts.series.as_str());
+    Ok(statement.fetch_optional(&archive.database.pool).await?.is_some())
+}
+
 /// A version that is held already.
 #[derive(Debug)]
 pub(crate) struct Held {
     version: i64,
     digest: String,
-    object_key: String,
+    place: (String, i64),
 }
 
 /// What to do with an arrival.
@@ -87,9 +95,9 @@ pub(crate) enum Verdict {
 }
 
 /// Decides in the transaction that will write: the head row is locked, so what is held stays so.
-pub(crate) fn judge(held: &[Held], object_key: &str, digest: &str, policy: SameUidOtherContent) -> Verdict {
+pub(crate) fn judge(held: &[Held], place: (&str, i64), digest: &str, policy: SameUidOtherContent) -> Verdict {
     // Our own row: an earlier commit went through though its answer was lost.
-    if let Some(own) = held.iter().find(|held| held.object_key == object_key) {
+    if let Some(own) = held.iter().find(|held| (held.place.0.as_str(), held.place.1) == place) {
         return Verdict::Leave(outcome(own.version));
     }
     if let Some(same) = held.iter().find(|held| held.digest == digest) {
@@ -123,7 +131,7 @@ pub(crate) fn held(rows: &[AnyRow]) -> Result<Vec<Held>, sqlx::Error> {
         Ok(Held {
             version: row.try_get("version")?,
             digest: row.try_get("data_set_digest")?,
-            object_key: row.try_get("object_key")?,
+            place: (row.try_get("object_key")?, row.try_get("pack_offset")?),
         })
     };
     rows.iter().map(held).collect()
@@ -152,9 +160,10 @@ pub(crate) async fn make_room(
     facts: &Instance,
     series: i64,
     is_current: bool,
+    position: i64,
 ) -> Result<(), sqlx::Error> {
     for statement in [GROW_SERIES, GROW_STUDY] {
-        sqlx::query(statement).bind(series).bind(new.byte_len).execute(&mut *change.transaction).await?;
+        sqlx::query(statement).bind(series).bind(new.byte_len).bind(position).execute(&mut *change.transaction).await?;
     }
     if is_current {
         let step_back = sqlx::query(STEP_BACK).bind(series).bind(facts.sop_instance.as_str());
@@ -169,13 +178,17 @@ const VERSIONS: &str = select_instances!(
     "where st.study_instance_uid = $1 and se.series_instance_uid = $2 and i.sop_instance_uid = $3 order by i.version"
 );
 
-const HELD: &str = "select i.series_key, i.version, i.data_set_digest, i.object_key
+const SERIES: &str = "select se.series_key from study st join series se on se.study_key = st.study_key
+    where st.study_instance_uid = $1 and se.series_instance_uid = $2";
+
+const HELD: &str = "select i.series_key, i.version, i.data_set_digest, p.object_key, i.pack_offset
     from study st join series se on se.study_key = st.study_key join instance i on i.series_key = se.series_key
+        join pack p on p.pack_key = i.pack_key
     where st.study_instance_uid = $1 and se.series_instance_uid = $2 and i.sop_instance_uid = $3";
 
-const GROW_SERIES: &str = "update series set byte_len = byte_len + $2 where series_key = $1";
+const GROW_SERIES: &str = "update series set byte_len = byte_len + $2, changed_position = $3 where series_key = $1";
 
-const GROW_STUDY: &str = "update study set byte_len = byte_len + $2
+const GROW_STUDY: &str = "update study set byte_len = byte_len + $2, changed_position = $3
     where study_key = (select study_key from series where series_key = $1)";
 
 const STEP_BACK: &str = "update instance set is_current = 0 where series_key = $1 and sop_instance_uid = $2";
@@ -195,11 +208,11 @@ mod tests {
     fn play(contents: &[u8], policy: SameUidOtherContent) -> (Vec<Held>, Vec<Outcome>) {
         let mut held = Vec::new();
         let outcomes = contents.iter().enumerate().map(|(at, content)| {
-            let (key, digest) = (format!("key {at}"), format!("digest {content}"));
-            match judge(&held, &key, &digest, policy) {
+            let (place, digest) = (("pack".to_owned(), at as i64), format!("digest {content}"));
+            match judge(&held, (&place.0, place.1), &digest, policy) {
                 Verdict::Leave(outcome) => outcome,
                 Verdict::Write(version) => {
-                    held.push(Held { version, digest, object_key: key });
+                    held.push(Held { version, digest, place });
                     outcome(version)
                 }
             }
@@ -226,8 +239,8 @@ mod tests {
     #[test]
     fn an_answer_that_was_lost_is_given_again() {
         let (held, _) = play(&[1, 2], SameUidOtherContent::KeepBoth);
-        for (key, expected) in [("key 0", Outcome::Stored), ("key 1", Outcome::Version(2))] {
-            assert_eq!(judge(&held, key, "", SameUidOtherContent::Reject), Verdict::Leave(expected));
+        for (at, expected) in [(0, Outcome::Stored), (1, Outcome::Version(2))] {
+            assert_eq!(judge(&held, ("pack", at), "", SameUidOtherContent::Reject), Verdict::Leave(expected));
         }
     }
 

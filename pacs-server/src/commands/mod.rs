@@ -12,6 +12,7 @@ pub mod export;
 pub mod import;
 pub mod jobs;
 pub mod peers;
+pub mod verify;
 
 /// The archive that the configuration names, beside a running server if there is one.
 async fn open(config: &Config) -> anyhow::Result<Archive> {

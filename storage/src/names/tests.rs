@@ -1,13 +1,16 @@
 use super::*;
 use crate::{
     Archive, StorageConfig,
-    audit::{AuditAction, AuditRecord},
+    batch::{Batch, Memory},
     config::SameUidOtherContent,
     facts::Facts,
-    index::{NewInstance, store},
+    index::{NewInstance, store, write_counts},
+    ingest::Described,
+    pack::Record,
+    packs::Placed,
 };
 use pacs_core::{TransferSyntax, Uid, instance::Instance};
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 const SURNAMES: [(&str, &str); 20] = [
     ("王", "Wang"),
@@ -64,25 +67,25 @@ fn new_instance(n: usize) -> NewInstance {
         values: values.into(),
         frames: None,
     };
-    NewInstance {
-        facts: Facts::Instance(facts),
-        metadata: "{}".to_owned(),
+    let record = Record {
+        study: Some(facts.study.clone()),
+        series: Some(facts.series.clone()),
+        sop_instance: facts.sop_instance.clone(),
+        sop_class: facts.sop_class.clone(),
+        transfer_syntax: facts.transfer_syntax.uid().clone(),
+        values: BTreeMap::new(),
+        frames: None,
         byte_len: 1,
         data_set_offset: 0,
-        data_set_digest: String::new(),
-        object_key: n.to_string(),
-        frame_layout: String::new(),
-        audit: AuditRecord {
-            at: 0,
-            action: AuditAction::Store,
-            actor: "a test".to_owned(),
-            origin: String::new(),
-            success: true,
-            study: None,
-            detail: String::new(),
-        },
-        same_uid_other_content: SameUidOtherContent::default(),
-    }
+        digest: String::new(),
+        checksum: 0,
+        received_at: 0,
+        actor: "a test".to_owned(),
+        place: String::new(),
+    };
+    let described = Described { facts: Facts::Instance(facts), record, metadata: String::new() };
+    let placed = Placed::sealed(&n.to_string(), 0, 0);
+    NewInstance::new(described, placed, SameUidOtherContent::default()).expect("it fits")
 }
 
 async fn filled(studies: usize) -> (Archive, tempfile::TempDir) {
@@ -92,9 +95,12 @@ async fn filled(studies: usize) -> (Archive, tempfile::TempDir) {
     let archive = Archive::open(&config).await.expect("an archive");
     for start in (0..studies).step_by(1000) {
         let mut change = archive.inner.database.change().await.expect("a change");
+        let memory = Memory::default();
+        let mut batch = Batch::new(&memory);
         for n in start..studies.min(start + 1000) {
-            store(&mut change, &new_instance(n)).await.expect("rows");
+            store(&mut change, &mut batch, &new_instance(n)).await.expect("rows");
         }
+        write_counts(&mut change, &mut batch).await.expect("counts");
         change.commit().await.expect("a commit");
     }
     (archive, folder)

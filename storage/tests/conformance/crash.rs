@@ -1,6 +1,6 @@
 //! What got success is there after `kill -9`; what did not leaves no half instance.
 
-use crate::support::{Slice, everywhere, sqlite_and_folder, uid};
+use crate::support::{Slice, assert_sound, everywhere, sqlite_and_folder, uid};
 use futures::future::join_all;
 use pacs_core::{
     query::{Level, Query},
@@ -67,7 +67,7 @@ async fn every_acknowledged_instance_survives_a_kill() {
         let rows = archive.find(&Query::new(Level::Instance)).await.expect("rows");
         let held: BTreeSet<_> = rows.iter().map(|row| row.values[&tags::SOP_INSTANCE_UID].clone()).collect();
         assert!(acknowledged.is_subset(&held), "round {round}: {:?}", acknowledged.difference(&held));
-        archive.sweep_objects(Duration::ZERO).await.expect("a sweep");
+        assert_sound(&archive).await;
         for sop_instance in &held {
             let stored = Slice::new("1.1", "1.1.1", sop_instance).held_in(&archive).await;
             assert_eq!(archive.read_frame(&stored, 0).await.expect("its frame").0.len(), 256);
@@ -88,7 +88,7 @@ async fn an_instance_that_is_dropped_half_way_leaves_nothing() {
         let mut incoming = archive.receive(Origin::Room("test")).await.expect("room");
         incoming.write(&Slice::new("1.1", "1.1.1", "1.1.1.1").part10()).await.expect("written");
         drop(incoming);
-        assert_eq!(archive.sweep_objects(Duration::ZERO).await.expect("a sweep"), 0);
+        assert_sound(&archive).await;
         assert_eq!(archive.find(&Query::new(Level::Instance)).await.expect("rows"), []);
     })
     .await;
@@ -105,7 +105,7 @@ async fn a_sender_that_goes_away_during_the_commit_loses_no_one_else_s_instance(
             let _ = tokio::time::timeout(Duration::from_micros(200 * n), send).await;
         }
         Slice::new("1.1", "1.1.1", "1.1.1.99").sent_to(&archive).await;
-        archive.sweep_objects(Duration::ZERO).await.expect("a sweep");
+        assert_sound(&archive).await;
         let instances = archive.instances(&uid("1.1"), None, None).await.expect("instances");
         for stored in &instances {
             archive.read_frame(stored, 0).await.expect("rows never without their object");

@@ -1,6 +1,6 @@
 //! Instances come in, are found, read and deleted.
 
-use crate::support::{Slice, everywhere, only_row, postgres_and_folder, sqlite_and_folder, uid};
+use crate::support::{Slice, assert_sound, everywhere, only_row, postgres_and_folder, sqlite_and_folder, uid};
 use futures::TryStreamExt;
 use pacs_core::{
     Failure,
@@ -139,7 +139,7 @@ async fn deleting_takes_rows_and_objects_and_recounts_what_stays() {
             assert_eq!(archive.find(&Query::new(level)).await.expect("rows"), []);
         }
         assert!(matches!(archive.delete(&study, None, None).await, Err(ArchiveError::NotFound(_))));
-        assert_eq!(archive.sweep_objects(Duration::ZERO).await.expect("a sweep"), 0, "the objects went with the rows");
+        assert_sound(&archive).await;
         let events = archive.events(3, 10).await.expect("events");
         assert!(events.iter().all(|event| event.kind == EventKind::Deleted));
         assert_eq!(events.len(), 3);
@@ -175,17 +175,14 @@ async fn a_hundred_senders_of_one_new_patient_make_one_patient_study_and_series(
         only_row(&archives[0], Level::Patient).await;
         only_row(&archives[0], Level::Series).await;
         let events = archives[1].events(0, 1000).await.expect("events");
-        let positions: Vec<_> = events.iter().map(|event| event.position).collect();
-        assert_eq!(positions, (1..=101).collect::<Vec<_>>());
+        assert!(events.is_sorted_by(|one, next| one.position < next.position));
+        assert_eq!(events.len(), 101);
+        let last = events.last().map_or(0, |event| event.position);
         assert_eq!(archives[0].verify_audit_trail().await.expect("a check"), None);
-        assert_eq!(
-            archives[0].sweep_objects(Duration::ZERO).await.expect("a sweep"),
-            0,
-            "losers took their objects away"
-        );
+        assert_sound(&archives[0]).await;
         for archive in &archives {
             let mut newest = archive.newest_event();
-            tokio::time::timeout(Duration::from_secs(5), newest.wait_for(|position| *position == 101))
+            tokio::time::timeout(Duration::from_secs(5), newest.wait_for(|position| *position >= last))
                 .await
                 .expect("in time")
                 .expect("an open archive");

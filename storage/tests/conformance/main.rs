@@ -6,6 +6,7 @@ mod instances;
 mod matching;
 mod names;
 mod non_patient;
+mod packs;
 mod people;
 mod support;
 mod versions;

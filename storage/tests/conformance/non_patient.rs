@@ -1,13 +1,12 @@
 //! Objects of no patient are kept, listed, read and deleted beside the studies.
 
-use crate::support::{Slice, everywhere, palette, uid};
+use crate::support::{Slice, assert_sound, everywhere, palette, uid};
 use futures::TryStreamExt;
 use pacs_core::{
     Failure,
     query::{Level, Query},
     sop_class::NonPatient,
 };
-use std::time::Duration;
 use storage::{Archive, ArchiveError, Expected, Ingested, NonPatientObject, Origin, Outcome};
 
 const KIND: NonPatient = NonPatient::ColorPalette;
@@ -47,7 +46,7 @@ async fn a_palette_is_kept_listed_and_comes_back_byte_for_byte() {
         assert_eq!(archive.find(&Query::new(Level::Study)).await.expect("rows"), [], "it is of no study");
         assert_eq!(archive.events(0, 10).await.expect("events"), []);
         assert!(archive.audit_trail(1).await.expect("a trail")[0].success);
-        assert_eq!(archive.sweep_objects(Duration::ZERO).await.expect("a sweep"), 0);
+        assert_sound(&archive).await;
     })
     .await;
 }
@@ -66,13 +65,13 @@ async fn other_content_under_its_uid_is_a_further_version() {
             assert_eq!(&everything(&archive, &object(&archive, "1.9", version).await).await, file);
         }
         assert_eq!(archive.non_patient_objects(KIND).await.expect("a list").len(), 1);
-        assert_eq!(archive.sweep_objects(Duration::ZERO).await.expect("a sweep"), 0);
+        assert_sound(&archive).await;
 
         archive.delete_non_patient_object("li", "", KIND, &uid("1.9")).await.expect("deleted");
         assert_eq!(archive.non_patient_objects(KIND).await.expect("a list"), []);
         let again = archive.delete_non_patient_object("li", "", KIND, &uid("1.9")).await;
         assert!(matches!(again, Err(ArchiveError::NotFound(_))));
-        assert_eq!(archive.sweep_objects(Duration::ZERO).await.expect("a sweep"), 0, "the objects went with the rows");
+        assert_sound(&archive).await;
         Slice::new("1.1", "1.1.1", "1.9").held_in(&archive).await;
     })
     .await;

@@ -180,3 +180,9 @@ pub async fn only_row(archive: &Archive, level: Level) -> Row {
     assert_eq!(rows.len(), 1, "{level:?}");
     rows.remove(0)
 }
+
+/// Catalog and store agree, and every instance reads as it came.
+pub async fn assert_sound(archive: &Archive) {
+    let found = archive.verify(true, |_| ()).await.expect("a verification");
+    assert!(found.is_sound(), "{found:?}");
+}

@@ -1,0 +1,151 @@
+//! Packs made anew: without what was deleted, and one where there were many small ones.
+
+use crate::{
+    archive::{Archive, Inner},
+    clock::now,
+    error::ArchiveError,
+    index::put_pack,
+    ingest::blocking,
+    packs::Placed,
+    read::Place,
+};
+use sqlx::{Row, any::AnyRow};
+use std::sync::Arc;
+
+/// A series with so many small packs gets one of them all.
+const MANY: i64 = 8;
+/// A pack below this is small.
+const SMALL: i64 = 64 << 20;
+/// How long an object stays after its instances moved, for those who are about to read them there.
+const GRACE_MILLISECONDS: i64 = 600_000;
+
+/// An instance of a pack that is made anew.
+struct Moving {
+    key: i64,
+    place: Place,
+    len: u64,
+    pack: i64,
+}
+
+impl Archive {
+    /// Makes the packs of one series anew that hold deleted instances or are many and small; `false` if there are none.
+    pub async fn compact_one_series(&self) -> Result<bool, ArchiveError> {
+        let pool = &self.inner.database.pool;
+        let Some(row) = sqlx::query(TO_COMPACT).fetch_optional(pool).await? else { return Ok(false) };
+        let series: i64 = row.try_get(0)?;
+        let packs = sqlx::query(PACKS).bind(series).fetch_all(pool).await?;
+        let instances = sqlx::query(INSTANCES).bind(series).fetch_all(pool).await?;
+        let moving = instances.iter().map(moving).collect::<Result<Vec<_>, sqlx::Error>>()?;
+        let mut moved = Vec::with_capacity(moving.len());
+        for one in moving {
+            let placed = self.inner.copy(&one).await?;
+            moved.push((one, placed));
+        }
+        self.inner.switch(series, &packs, &moved).await?;
+        tracing::info!(packs = packs.len(), instances = moved.len(), "packs of a series were made anew");
+        Ok(true)
+    }
+}
+
+impl Inner {
+    /// Copies an instance into the open pack of its series: a small one, for a large one has a pack of its own.
+    async fn copy(self: &Arc<Self>, one: &Moving) -> Result<Placed, ArchiveError> {
+        let part10 = self.read_pack(&one.place, one.place.offset..one.place.offset + one.len).await?;
+        if crc32c::crc32c(&part10) != one.place.checksum {
+            return Err(ArchiveError::Damaged(one.place.key.clone()));
+        }
+        let (record, metadata) = self.record_at(&one.place, one.len).await?;
+        let archive = self.clone();
+        blocking(move || {
+            archive.packs.store(&record.facts()?.folder(), &part10, &record, &record.packed(&metadata)?, false)
+        })
+        .await
+    }
+
+    /// Lets the rows point to the new places, and dooms the old packs.
+    async fn switch(&self, series: i64, packs: &[AnyRow], moved: &[(Moving, Placed)]) -> Result<(), ArchiveError> {
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let mut change = self.database.change().await?;
+        for (one, placed) in moved {
+            let pack = put_pack(&mut change, &placed.key, series).await?;
+            let mut switched = 0;
+            // Keys of the two tables come from one counter.
+            for statement in [SWITCH, SWITCH_NON_PATIENT] {
+                let switch = sqlx::query(statement)
+                    .bind(one.key)
+                    .bind(pack)
+                    .bind(number(placed.offset))
+                    .bind(number(placed.record_len))
+                    .bind(one.pack);
+                switched += switch.execute(&mut *change.transaction).await?.rows_affected();
+            }
+            if switched == 0 {
+                // Deleted meanwhile.
+                let bury = sqlx::query(BURY).bind(pack).bind(number(placed.offset));
+                bury.execute(&mut *change.transaction).await?;
+            }
+        }
+        for row in packs {
+            let (pack, key): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+            let left = sqlx::query(LEFT).bind(pack).fetch_optional(&mut *change.transaction).await?;
+            if left.is_none() {
+                let doom = sqlx::query(DOOM).bind(&key).bind(now() + GRACE_MILLISECONDS);
+                doom.execute(&mut *change.transaction).await?;
+                sqlx::query(REMOVE).bind(pack).execute(&mut *change.transaction).await?;
+            }
+        }
+        change.commit().await?;
+        Ok(())
+    }
+
+    /// After a pack of a series was sealed: many small ones are to become one.
+    pub(crate) async fn note_small_packs(&self, object_key: &str) -> Result<(), ArchiveError> {
+        let statement = sqlx::query(NOTE_SMALL).bind(object_key).bind(SMALL).bind(MANY);
+        self.database.execute(statement).await?;
+        Ok(())
+    }
+}
+
+fn moving(row: &AnyRow) -> Result<Moving, sqlx::Error> {
+    let number = |index: usize| row.try_get::<i64, _>(index).map(i64::unsigned_abs);
+    let place = Place {
+        key: row.try_get(2)?,
+        sealed: true,
+        offset: number(3)?,
+        record_len: number(4)?,
+        checksum: u32::try_from(number(5)?).unwrap_or_default(),
+    };
+    Ok(Moving { key: row.try_get(0)?, pack: row.try_get(1)?, place, len: number(6)? })
+}
+
+const TO_COMPACT: &str = "select series_key from pack where compact = 1 and sealed = 1 limit 1";
+
+const PACKS: &str = "select pack_key, object_key from pack where series_key = $1 and compact = 1 and sealed = 1";
+
+const INSTANCES: &str = "select i.instance_key, p.pack_key, p.object_key, i.pack_offset, i.record_len, i.checksum,
+        i.byte_len
+    from instance i join pack p on p.pack_key = i.pack_key
+    where p.series_key = $1 and p.compact = 1 and p.sealed = 1
+    union all select n.non_patient_key, p.pack_key, p.object_key, n.pack_offset, n.record_len, n.checksum, n.byte_len
+    from non_patient_object n join pack p on p.pack_key = n.pack_key
+    where p.series_key = $1 and p.compact = 1 and p.sealed = 1
+    order by 1";
+
+const SWITCH: &str = "update instance set pack_key = $2, pack_offset = $3, record_len = $4
+    where instance_key = $1 and pack_key = $5";
+
+const SWITCH_NON_PATIENT: &str = "update non_patient_object set pack_key = $2, pack_offset = $3, record_len = $4
+    where non_patient_key = $1 and pack_key = $5";
+
+const BURY: &str = "insert into tombstone (pack_key, pack_offset) values ($1, $2)";
+
+const LEFT: &str = "select instance_key from instance where pack_key = $1
+    union all select non_patient_key from non_patient_object where pack_key = $1 limit 1";
+
+const DOOM: &str = "insert into doomed_object (object_key, due_at) values ($1, $2)";
+
+const REMOVE: &str = "delete from pack where pack_key = $1";
+
+const NOTE_SMALL: &str = "update pack set compact = 1 where sealed = 1 and byte_len < $2
+    and series_key = (select series_key from pack where object_key = $1)
+    and (select count(*) from pack o where o.series_key = pack.series_key and o.sealed = 1 and o.byte_len < $2) >= $3";

@@ -1,0 +1,220 @@
+//! DICOM JSON of what is stored.
+//!
+//! A series that lies in one sealed pack, and has not changed since, has its metadata there as one text: one read gives it.
+//! Anything else is put together from the packs.
+
+use crate::{
+    archive::{Archive, Inner},
+    error::ArchiveError,
+    ingest::blocking,
+    pack::Indexed,
+    read::{Place, StoredInstance},
+};
+use flate2::read::GzDecoder;
+use futures::{StreamExt, TryStreamExt, stream};
+use pacs_core::Uid;
+use sqlx::{Row, any::AnyRow};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::Read,
+    ops::Range,
+};
+
+/// Inflated, metadata and index of a pack are some megabytes; more than this is not ours.
+const LONGEST_TEXT: u64 = 4 << 30;
+/// Records read at the same time.
+const AT_ONCE: usize = 8;
+/// What separates the items of a pack's metadata.
+const SEPARATOR: &str = ",\n";
+
+/// What is known of the metadata of a study or series before it is read.
+#[derive(Debug, Clone)]
+pub struct MetadataState {
+    /// Position of the last change; the metadata is the same as long as this is.
+    pub position: i64,
+    series: Vec<SeriesState>,
+}
+
+#[derive(Debug, Clone)]
+struct SeriesState {
+    key: i64,
+    position: i64,
+}
+
+/// Where a pack keeps its metadata and index.
+struct Footer {
+    place: Place,
+    position: i64,
+    metadata: Range<u64>,
+    index: Range<u64>,
+}
+
+impl Archive {
+    /// What is known of the metadata of a study, or one of its series; `None` if there is none.
+    pub async fn metadata_state(
+        &self,
+        study: &Uid,
+        series: Option<&Uid>,
+    ) -> Result<Option<MetadataState>, ArchiveError> {
+        let statement = sqlx::query(STATE).bind(study.as_str()).bind(series.map_or("", Uid::as_str));
+        let rows = statement.fetch_all(&self.inner.database.pool).await?;
+        let state = |row: &AnyRow| Ok(SeriesState { key: row.try_get(0)?, position: row.try_get(1)? });
+        let found = rows.iter().map(state).collect::<Result<Vec<_>, sqlx::Error>>()?;
+        let of_study = rows.first().map(|row| row.try_get(2)).transpose()?;
+        let position = if series.is_some() { found.first().map(|series| series.position) } else { of_study };
+        Ok(position.map(|position| MetadataState { position, series: found }))
+    }
+
+    /// One JSON array of all instances, ordered by series and instance number. BulkDataURIs in it are relative:
+    /// `studies/…/bulkdata/…`, to be prefixed by the wire with its base URL. No line break is within an item.
+    pub async fn metadata_text(&self, state: &MetadataState) -> Result<String, ArchiveError> {
+        let mut texts = Vec::with_capacity(state.series.len());
+        for series in &state.series {
+            let text = self.inner.series_text(series).await?;
+            if text.len() > 2 {
+                texts.push(text);
+            }
+        }
+        if let [text] = texts.as_mut_slice() {
+            return Ok(std::mem::take(text));
+        }
+        let items: Vec<_> = texts.iter().map(|text| text.trim_start_matches('[').trim_end_matches(']')).collect();
+        Ok(format!("[{}]", items.join(SEPARATOR)))
+    }
+
+    /// DICOM JSON of each instance of a study, series or single instance, ordered and with BulkDataURIs as in
+    /// [`Self::metadata_text`]; empty if there is none.
+    pub async fn metadata(
+        &self,
+        study: &Uid,
+        series: Option<&Uid>,
+        sop_instance: Option<&Uid>,
+    ) -> Result<Vec<String>, ArchiveError> {
+        if let Some(sop_instance) = sop_instance {
+            let instances = self.instances(study, series, Some(sop_instance)).await?;
+            return self.inner.records_of(&instances).await;
+        }
+        let Some(state) = self.metadata_state(study, series).await? else { return Ok(Vec::new()) };
+        let text = self.metadata_text(&state).await?;
+        let items = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or_default();
+        Ok(items.split(SEPARATOR).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// DICOM JSON of one instance, whichever version it is; BulkDataURIs as in [`Self::metadata_text`].
+    pub async fn metadata_of(&self, instance: &StoredInstance) -> Result<String, ArchiveError> {
+        Ok(self.inner.record_at(&instance.place, instance.len).await?.1)
+    }
+}
+
+impl Inner {
+    async fn series_text(&self, series: &SeriesState) -> Result<String, ArchiveError> {
+        let rows = sqlx::query(FOOTERS).bind(series.key).fetch_all(&self.database.pool).await?;
+        let footers = rows.iter().map(footer).collect::<Result<Vec<_>, sqlx::Error>>()?;
+        match footers.as_slice() {
+            [only] if only.place.sealed && only.position == series.position => {
+                self.inflated_part(&only.place, only.metadata.clone()).await
+            }
+            _ => Ok(format!("[{}]", self.series_items(series.key, footers).await?.join(SEPARATOR))),
+        }
+    }
+
+    /// The items of a series in order, from as many packs as there are.
+    async fn series_items(&self, series: i64, footers: Vec<Footer>) -> Result<Vec<String>, ArchiveError> {
+        let mut ready = HashMap::new();
+        for footer in footers.iter().filter(|footer| footer.place.sealed) {
+            self.items_of_pack(footer, &mut ready).await?;
+        }
+        let rows = sqlx::query(PLACES).bind(series).fetch_all(&self.database.pool).await?;
+        let places = rows.iter().map(InSeries::of).collect::<Result<Vec<_>, sqlx::Error>>()?;
+        let items = stream::iter(places).map(|one| {
+            let item = ready.remove(&(one.place.key.clone(), one.place.offset));
+            async move {
+                match item {
+                    Some(item) => Ok(item),
+                    None => Ok(self.record_at(&one.place, one.len).await?.1),
+                }
+            }
+        });
+        items.buffered(AT_ONCE).try_collect().await
+    }
+
+    /// Adds the items of a sealed pack by object key and offset: metadata and index lie one behind the other.
+    async fn items_of_pack(
+        &self,
+        footer: &Footer,
+        items: &mut HashMap<(String, u64), String>,
+    ) -> Result<(), ArchiveError> {
+        let text = self.inflated_part(&footer.place, footer.metadata.clone()).await?;
+        let index = self.inflated_part(&footer.place, footer.index.clone()).await?;
+        let lines = index.lines().filter_map(|line| serde_json::from_str::<Indexed>(line).ok());
+        let places: BTreeMap<u32, u64> = lines.filter_map(|line| Some((line.metadata?, line.offset))).collect();
+        let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or_default();
+        let key = &footer.place.key;
+        items.extend(
+            places.into_values().zip(text.split(SEPARATOR)).map(|(at, item)| ((key.clone(), at), item.to_owned())),
+        );
+        Ok(())
+    }
+
+    pub(crate) async fn inflated_part(&self, place: &Place, range: Range<u64>) -> Result<String, ArchiveError> {
+        let packed = self.read_pack(place, range).await?;
+        blocking(move || {
+            let mut text = String::new();
+            GzDecoder::new(&packed[..]).take(LONGEST_TEXT).read_to_string(&mut text)?;
+            Ok(text)
+        })
+        .await
+    }
+
+    async fn records_of(&self, instances: &[StoredInstance]) -> Result<Vec<String>, ArchiveError> {
+        let mut records = Vec::with_capacity(instances.len());
+        for one in instances {
+            records.push(self.record_at(&one.place, one.len).await?.1);
+        }
+        Ok(records)
+    }
+}
+
+/// A current instance of a series.
+struct InSeries {
+    place: Place,
+    len: u64,
+}
+
+impl InSeries {
+    fn of(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let number = |index: usize| row.try_get::<i64, _>(index).map(i64::unsigned_abs);
+        let place = Place {
+            key: row.try_get(0)?,
+            sealed: number(1)? == 1,
+            offset: number(2)?,
+            record_len: number(3)?,
+            checksum: 0,
+        };
+        Ok(Self { place, len: number(4)? })
+    }
+}
+
+fn footer(row: &AnyRow) -> Result<Footer, sqlx::Error> {
+    let number = |index: usize| row.try_get::<i64, _>(index).map(i64::unsigned_abs);
+    let part = |index| Ok::<_, sqlx::Error>(number(index)?..number(index)?.saturating_add(number(index + 1)?));
+    Ok(Footer {
+        place: Place { key: row.try_get(0)?, sealed: number(1)? == 1, offset: 0, record_len: 0, checksum: 0 },
+        position: row.try_get(2)?,
+        metadata: part(3)?,
+        index: part(5)?,
+    })
+}
+
+const STATE: &str = "select se.series_key, se.changed_position, st.changed_position
+    from study st join series se on se.study_key = st.study_key
+    where st.study_instance_uid = $1 and ($2 = '' or se.series_instance_uid = $2)
+    order by se.series_order, se.series_key";
+
+const FOOTERS: &str =
+    "select object_key, sealed, metadata_position, metadata_offset, metadata_len, index_offset, index_len
+    from pack where series_key = $1";
+
+const PLACES: &str = "select p.object_key, p.sealed, i.pack_offset, i.record_len, i.byte_len
+    from instance i join pack p on p.pack_key = i.pack_key
+    where i.series_key = $1 and i.is_current = 1 order by i.instance_order, i.instance_key";

@@ -1,0 +1,255 @@
+//! How a pack leaves the spool: sealed, put into the store, known there; and what is done about packs after a crash.
+
+use crate::{
+    archive::{Archive, Inner},
+    commit::Work,
+    error::ArchiveError,
+    facts::Facts,
+    index::NewInstance,
+    ingest::{Described, Outcome, blocking},
+    pack::{Footer, Found, Live, OpenPack, Record, TRAILER_LEN, read_trailer},
+    packs::{Adopted, Placed},
+    read::Place,
+};
+use futures::{StreamExt, stream};
+use sqlx::Row;
+use std::{collections::HashSet, fs::File, sync::Arc, time::Duration};
+
+/// Packs on their way into the store at the same time.
+const AT_ONCE: usize = 4;
+
+impl Archive {
+    /// Seals the packs of series that fell quiet; returns how many. One that fails stays in the spool, where it can be
+    /// read, and is tried again next time.
+    pub async fn seal_quiet_packs(&self) -> usize {
+        self.seal_idle(Duration::from_secs(self.inner.config.quiet_seconds)).await
+    }
+
+    /// Seals the packs into which nothing has come for as long.
+    pub(crate) async fn seal_idle(&self, idle: Duration) -> usize {
+        let sealed = stream::iter(self.inner.packs.due(idle)).map(|pack| async move {
+            let sealed = self.inner.seal(&pack).await;
+            if let Err(error) = &sealed {
+                tracing::warn!(error = %chain(error), pack = pack.key, "sealing failed, it is tried again");
+            }
+            usize::from(sealed.is_ok())
+        });
+        sealed.buffer_unordered(AT_ONCE).fold(0, |sum, one| async move { sum + one }).await
+    }
+}
+
+impl Inner {
+    async fn seal(&self, pack: &Arc<OpenPack>) -> Result<(), ArchiveError> {
+        let contents = self.contents(&pack.key).await?;
+        if contents.live.is_empty() && !contents.has_versions {
+            self.discard(pack).await?;
+        } else {
+            let footer = match self.move_to_store(pack, contents.live).await? {
+                Some(footer) => footer,
+                // A seal before this one came as far as the store.
+                None => self.footer_in_store(&pack.key).await?,
+            };
+            self.note_sealed(&pack.key, footer, contents.position).await?;
+            self.note_small_packs(&pack.key).await?;
+        }
+        self.packs.forget(pack);
+        match tokio::fs::remove_file(&pack.path).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// `None` if the file is no longer in the spool.
+    async fn move_to_store(&self, pack: &Arc<OpenPack>, live: Vec<Live>) -> Result<Option<Footer>, ArchiveError> {
+        if !pack.path.is_file() {
+            return Ok(None);
+        }
+        let closed = pack.clone();
+        let footer = blocking(move || closed.seal(&live)).await?;
+        self.objects.put(&pack.path, &pack.key).await?;
+        Ok(Some(footer))
+    }
+
+    pub(crate) async fn footer_in_store(&self, key: &str) -> Result<Footer, ArchiveError> {
+        let missing = || ArchiveError::NotFound(format!("pack {key}"));
+        let byte_len = self.objects.len(key).await?.ok_or_else(missing)?;
+        let end = self.objects.read_range(key, byte_len.saturating_sub(TRAILER_LEN)..byte_len).await?;
+        Ok(Footer { trailer: read_trailer(&end)?, byte_len })
+    }
+
+    /// What the catalog says about a pack.
+    async fn contents(&self, key: &str) -> Result<Contents, ArchiveError> {
+        // The position first: whatever changes after it makes the metadata of this moment out of date.
+        let position = sqlx::query(POSITION).bind(key).fetch_optional(&self.database.pool).await?;
+        let position = position.map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+        let rows = sqlx::query(CONTENTS).bind(key).fetch_all(&self.database.pool).await?;
+        let mut contents = Contents { position, live: Vec::with_capacity(rows.len()), has_versions: false };
+        for row in &rows {
+            let offset = row.try_get::<i64, _>(0)?.unsigned_abs();
+            if row.try_get::<i64, _>(2)? == 1 {
+                contents.live.push(Live { offset, order: row.try_get(1)? });
+            } else {
+                contents.has_versions = true;
+            }
+        }
+        Ok(contents)
+    }
+
+    pub(crate) async fn note_sealed(&self, key: &str, footer: Footer, position: i64) -> Result<(), ArchiveError> {
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let trailer = footer.trailer;
+        let mut change = self.database.change().await?;
+        sqlx::query(SEALED)
+            .bind(key)
+            .bind(number(footer.byte_len))
+            .bind(number(trailer.metadata_offset))
+            .bind(number(trailer.metadata_len))
+            .bind(number(trailer.index_offset))
+            .bind(number(trailer.index_len))
+            .bind(position)
+            .execute(&mut *change.transaction)
+            .await?;
+        sqlx::query(REMOVE_TOMBSTONES).bind(key).execute(&mut *change.transaction).await?;
+        change.commit().await?;
+        Ok(())
+    }
+
+    /// Nothing in the pack was kept, or all of it was deleted.
+    async fn discard(&self, pack: &OpenPack) -> Result<(), ArchiveError> {
+        let mut change = self.database.change().await?;
+        for statement in [REMOVE_TOMBSTONES, REMOVE_PACK] {
+            sqlx::query(statement).bind(&pack.key).execute(&mut *change.transaction).await?;
+        }
+        change.commit().await?;
+        Ok(())
+    }
+
+    /// Writes the rows that the catalog lacks of packs that ended processes left in the spool.
+    pub(crate) async fn recover(self: &Arc<Self>) -> Result<(), ArchiveError> {
+        let archive = self.clone();
+        for Adopted { pack, instances } in blocking(move || archive.packs.adopt()).await? {
+            let known = self.known(&pack.key).await?;
+            let missing: Vec<_> = instances.into_iter().filter(|found| !known.contains(&found.offset)).collect();
+            if !missing.is_empty() {
+                tracing::info!(
+                    pack = pack.key,
+                    instances = missing.len(),
+                    "writing rows that a crash kept from the catalog"
+                );
+            }
+            for found in missing {
+                self.recover_instance(&pack, found).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn recover_instance(&self, pack: &Arc<OpenPack>, found: Found) -> Result<(), ArchiveError> {
+        let path = pack.path.clone();
+        let (offset, len, expected) = (found.offset, found.record.byte_len, found.record.checksum);
+        // It was not acknowledged if it is not whole; and what is not whole must never be shown.
+        if blocking(move || checksum(&path, offset, len)).await? != expected {
+            tracing::warn!(sop_instance_uid = %found.record.sop_instance, "an instance that was not acknowledged is not whole");
+            return Ok(());
+        }
+        let placed =
+            Placed { key: pack.key.clone(), offset, record_len: found.record_len, _undecided: Some(pack.undecided()) };
+        self.store_again(found.record, placed, false).await?;
+        Ok(())
+    }
+
+    /// Writes the rows of an instance that is in a pack.
+    pub(crate) async fn store_again(
+        &self,
+        record: Record,
+        placed: Placed,
+        sealed: bool,
+    ) -> Result<Outcome, ArchiveError> {
+        let facts = record.facts()?;
+        let metadata = match &facts {
+            Facts::Instance(_) => String::new(),
+            Facts::NonPatient(_) => {
+                let (key, offset, record_len) = (placed.key.clone(), placed.offset, placed.record_len);
+                let place = Place { key, sealed, offset, record_len, checksum: record.checksum };
+                self.record_at(&place, record.byte_len).await?.1
+            }
+        };
+        let described = Described { facts, record, metadata };
+        let new = NewInstance::new(described, placed, self.config.same_uid_other_content)?;
+        self.committer.submit(|reply| Work::Store(Box::new(new), reply)).await
+    }
+
+    /// Offsets in a pack that have a row, or had one.
+    async fn known(&self, key: &str) -> Result<HashSet<u64>, ArchiveError> {
+        let rows = sqlx::query(KNOWN).bind(key).fetch_all(&self.database.pool).await?;
+        let offsets = rows.iter().map(|row| Ok(row.try_get::<i64, _>(0)?.unsigned_abs()));
+        Ok(offsets.collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    /// Packs of which a crash came between store and catalog.
+    pub(crate) async fn settle(&self) -> Result<(), ArchiveError> {
+        for row in sqlx::query(OPEN).fetch_all(&self.database.pool).await? {
+            let key: String = row.try_get(0)?;
+            if self.packs.file_of(&key)?.is_none() && self.objects.len(&key).await?.is_some() {
+                let footer = self.footer_in_store(&key).await?;
+                self.note_sealed(&key, footer, OUT_OF_DATE).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A position that no series has: its metadata is put together item by item.
+pub(crate) const OUT_OF_DATE: i64 = -1;
+
+struct Contents {
+    /// Of the last change of the series.
+    position: i64,
+    live: Vec<Live>,
+    /// Whether there are instances that are not current.
+    has_versions: bool,
+}
+
+fn checksum(path: &std::path::Path, offset: u64, len: u64) -> Result<u32, ArchiveError> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut part = file.take(len);
+    let mut buffer = vec![0; 256 << 10];
+    let mut sum = 0;
+    loop {
+        let read = part.read(&mut buffer)?;
+        let Some(piece) = buffer.get(..read).filter(|piece| !piece.is_empty()) else { return Ok(sum) };
+        sum = crc32c::crc32c_append(sum, piece);
+    }
+}
+
+/// The error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+const POSITION: &str = "select se.changed_position from pack p join series se on se.series_key = p.series_key
+    where p.object_key = $1";
+
+const CONTENTS: &str = "select i.pack_offset, i.instance_order, i.is_current
+    from instance i join pack p on p.pack_key = i.pack_key where p.object_key = $1
+    union all select n.pack_offset, n.non_patient_key, n.is_current
+    from non_patient_object n join pack p on p.pack_key = n.pack_key where p.object_key = $1";
+
+const SEALED: &str = "update pack set sealed = 1, byte_len = $2, metadata_offset = $3, metadata_len = $4,
+    index_offset = $5, index_len = $6, metadata_position = $7 where object_key = $1";
+
+const REMOVE_TOMBSTONES: &str = "delete from tombstone
+    where pack_key = (select pack_key from pack where object_key = $1)";
+
+const REMOVE_PACK: &str = "delete from pack where object_key = $1";
+
+const KNOWN: &str =
+    "select i.pack_offset from instance i join pack p on p.pack_key = i.pack_key where p.object_key = $1
+    union all select n.pack_offset from non_patient_object n join pack p on p.pack_key = n.pack_key
+        where p.object_key = $1
+    union all select t.pack_offset from tombstone t join pack p on p.pack_key = t.pack_key where p.object_key = $1";
+
+const OPEN: &str = "select object_key from pack where sealed = 0";

@@ -1,0 +1,104 @@
+//! Whether catalog and store agree, both ways, and whether what is stored is what was received.
+
+use crate::{
+    archive::{Archive, Inner},
+    error::ArchiveError,
+    read::{StoredInstance, select_instances},
+    spool::PACK,
+};
+use futures::TryStreamExt;
+use sqlx::Row;
+use std::collections::HashSet;
+
+/// Rows looked at in one go.
+const PAGE: i64 = 500;
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verification {
+    pub packs: u64,
+    /// Instances whose bytes were read.
+    pub instances: u64,
+    /// Objects of packs that the catalog knows and the store lacks.
+    pub missing: Vec<String>,
+    /// Objects that the catalog does not know: `pacs reindex` takes them in.
+    pub unknown: Vec<String>,
+    /// SOP Instance UIDs whose bytes are not those that were received, or cannot be read.
+    pub damaged: Vec<String>,
+}
+
+impl Verification {
+    pub fn is_sound(&self) -> bool {
+        self.missing.is_empty() && self.unknown.is_empty() && self.damaged.is_empty()
+    }
+}
+
+impl Archive {
+    /// Compares catalog and store; with `read` also reads every instance and checks it. `progress` hears the instances
+    /// read so far.
+    pub async fn verify(&self, read: bool, progress: impl Fn(u64)) -> Result<Verification, ArchiveError> {
+        let mut found = Verification::default();
+        self.inner.compare(&mut found).await?;
+        if read {
+            self.read_all(&mut found, progress).await?;
+        }
+        Ok(found)
+    }
+
+    async fn read_all(&self, found: &mut Verification, progress: impl Fn(u64)) -> Result<(), ArchiveError> {
+        let mut after = 0;
+        loop {
+            let rows = sqlx::query(PAGE_OF_ALL).bind(after).bind(PAGE).fetch_all(&self.inner.database.pool).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.try_get("instance_key")?;
+            for instance in self.stored_instances(&rows).await? {
+                if let Err(error) = self.read_through(&instance).await {
+                    tracing::error!(%error, sop_instance_uid = %instance.sop_instance, "an instance is damaged");
+                    found.damaged.push(instance.sop_instance.to_string());
+                }
+                found.instances += 1;
+                progress(found.instances);
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_through(&self, instance: &StoredInstance) -> Result<(), ArchiveError> {
+        let stream = self.read(instance).await?;
+        let len = stream.try_fold(0, |sum, piece| async move { Ok(sum + piece.len() as u64) }).await?;
+        if len == instance.len { Ok(()) } else { Err(ArchiveError::Damaged(instance.sop_instance.to_string())) }
+    }
+}
+
+impl Inner {
+    async fn compare(&self, found: &mut Verification) -> Result<(), ArchiveError> {
+        let listed = self.objects.list().try_filter(|(key, _)| std::future::ready(key.ends_with(PACK)));
+        let mut there: HashSet<String> = listed.map_ok(|(key, _)| key).try_collect().await?;
+        let mut after = 0;
+        loop {
+            let rows = sqlx::query(PACKS).bind(after).bind(PAGE).fetch_all(&self.database.pool).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.try_get(0)?;
+            for row in &rows {
+                let key: String = row.try_get(1)?;
+                let open = row.try_get::<i64, _>(2)? == 0 && self.packs.file_of(&key)?.is_some();
+                if !there.remove(&key) && !open {
+                    found.missing.push(key);
+                }
+                found.packs += 1;
+            }
+        }
+        for row in sqlx::query(DOOMED).fetch_all(&self.database.pool).await? {
+            there.remove(&row.try_get::<String, _>(0)?);
+        }
+        found.unknown = there.into_iter().collect();
+        found.unknown.sort();
+        Ok(())
+    }
+}
+
+const PAGE_OF_ALL: &str = select_instances!("", "where i.instance_key > $1 order by i.instance_key limit $2");
+
+const PACKS: &str = "select pack_key, object_key, sealed from pack where pack_key > $1 order by pack_key limit $2";
+
+const DOOMED: &str = "select object_key from doomed_object";
