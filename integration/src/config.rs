@@ -15,6 +15,9 @@ pub struct IntegrationConfig {
     pub sending_application: String,
     /// Our facility in HL7 messages (MSH-4); may be empty.
     pub sending_facility: String,
+    /// Algorithms of other makers (Algorithm Name, else Manufacturer's Model Name) whose reports are relayed beside those
+    /// of the AI built in. A report that names a person as observer, or nobody, is never relayed.
+    pub algorithms: Vec<String>,
     /// HL7 v2 receivers, reached over MLLP.
     pub hl7: Vec<Hl7Route>,
     /// FHIR R4 servers.
@@ -115,6 +118,7 @@ impl Default for IntegrationConfig {
         Self {
             sending_application: "YINGHAI".into(),
             sending_facility: String::new(),
+            algorithms: Vec::new(),
             hl7: Vec::new(),
             fhir: Vec::new(),
             retry: RetryConfig::default(),

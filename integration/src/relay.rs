@@ -1,6 +1,7 @@
 //! Stored report → one job a route → message → acknowledgement.
 //!
-//! The consumer reads the outbox and keeps a job for each route before it counts the event as read. A sender for each
+//! The consumer reads the outbox and keeps a job for each route before it counts the event as read; reports of persons
+//! and of algorithms that nobody has named in the configuration are passed over. A sender for each
 //! route takes its jobs, oldest first, and writes down how each ended: delivered with the receipt, due again, or dead.
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 };
 use pacs_core::{
     Attributes, Uid,
-    finding::{Report, from_sr},
+    finding::{Observer, Report, from_sr, observer},
     sop_class::COMPREHENSIVE_3D_SR_STORAGE,
 };
 use serde::{Deserialize, Serialize};
@@ -60,18 +61,18 @@ pub async fn relay(archive: Archive, config: IntegrationConfig, shutdown: Cancel
         let shutdown = shutdown.clone();
         senders.spawn(async move { send(&archive, &route, &retry, &shutdown).await });
     }
-    shutdown.run_until_cancelled(queue(&archive, &routes)).await;
+    shutdown.run_until_cancelled(queue(&archive, &routes, &config.algorithms)).await;
     senders.join_all().await;
     Ok(())
 }
 
 // ---- outbox → jobs ------------------------------------------------------------------------------------------------
 
-async fn queue(archive: &Archive, routes: &[Arc<Route>]) {
+async fn queue(archive: &Archive, routes: &[Arc<Route>], others: &[String]) {
     let mut newest = archive.newest_event();
     loop {
         newest.borrow_and_update();
-        match queue_batch(archive, routes).await {
+        match queue_batch(archive, routes, others).await {
             Ok(0) => {
                 // The time limit also covers an archive that has closed.
                 let _ = timeout(IDLE, newest.changed()).await;
@@ -87,12 +88,12 @@ async fn queue(archive: &Archive, routes: &[Arc<Route>]) {
 }
 
 /// Keeps the jobs of the next events; returns how many events there were.
-async fn queue_batch(archive: &Archive, routes: &[Arc<Route>]) -> Result<usize, ArchiveError> {
+async fn queue_batch(archive: &Archive, routes: &[Arc<Route>], others: &[String]) -> Result<usize, ArchiveError> {
     let position = archive.consumer_position(CONSUMER).await?;
     let events = archive.events(position, EVENTS_AT_ONCE).await?;
     for event in &events {
         if let Some(pointer) = report_stored(event) {
-            queue_report(archive, routes, &pointer).await?;
+            queue_report(archive, routes, others, &pointer).await?;
         }
     }
     if let Some(last) = events.last() {
@@ -115,12 +116,22 @@ fn report_stored(event: &Event) -> Option<Pointer> {
     })
 }
 
-async fn queue_report(archive: &Archive, routes: &[Arc<Route>], pointer: &Pointer) -> Result<(), ArchiveError> {
+/// `others`: algorithms of other makers whose reports go out as well.
+async fn queue_report(
+    archive: &Archive,
+    routes: &[Arc<Route>],
+    others: &[String],
+    pointer: &Pointer,
+) -> Result<(), ArchiveError> {
     if routes.is_empty() {
         return Ok(());
     }
     let report = match read(archive, pointer).await {
-        Ok((_, report)) => report,
+        Ok((metadata, report)) if is_result(&metadata, &report, others) => report,
+        Ok(_) => {
+            info!(sop_instance_uid = %pointer.sop_instance, "a report that is not our AI's is not relayed");
+            return Ok(());
+        }
         Err(DeliveryError::Archive(error)) => return Err(error),
         Err(error) => {
             info!(sop_instance_uid = %pointer.sop_instance, %error, "no report to relay");
@@ -133,6 +144,16 @@ async fn queue_report(archive: &Archive, routes: &[Arc<Route>], pointer: &Pointe
         route.queued.notify_one();
     }
     Ok(())
+}
+
+/// Whether a report is an AI result that the hospital wants to hear of. What a person has a part in never is: it would
+/// arrive as the algorithm's finding.
+fn is_result(metadata: &Value, report: &Report, others: &[String]) -> bool {
+    match Attributes::of(metadata).map(observer) {
+        Some(Observer::OurAi) => true,
+        Some(Observer::Device) => others.contains(&report.algorithm_name),
+        Some(Observer::Person) | None => false,
+    }
 }
 
 /// The report and the metadata it stands in.

@@ -77,6 +77,14 @@ async fn archive(folder: &tempfile::TempDir) -> Archive {
 }
 
 async fn store_report(archive: &Archive, sop_instance: &str) {
+    store(archive, &report_file(sop_instance)).await;
+}
+
+async fn store(archive: &Archive, file: &[u8]) {
+    archive.ingest(Origin::Room("ai-inference"), file, &Expected::default()).await.unwrap();
+}
+
+fn report_file(sop_instance: &str) -> Vec<u8> {
     let identity = Identity {
         series: format!("{sop_instance}.1").parse().unwrap(),
         sop_instance: sop_instance.parse().unwrap(),
@@ -86,8 +94,19 @@ async fn store_report(archive: &Archive, sop_instance: &str) {
         timezone: "+0800".into(),
     };
     let source = example::metadata();
-    let sr = to_sr(&example::report(), Attributes::of(&source).unwrap(), &identity).unwrap();
-    archive.ingest(Origin::Room("ai-inference"), &sr, &Expected::default()).await.unwrap();
+    to_sr(&example::report(), Attributes::of(&source).unwrap(), &identity).unwrap()
+}
+
+/// The file with each `from` in it replaced by the equally long `to`.
+fn with_text(mut file: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let places: Vec<usize> =
+        (0..file.len()).filter(|&at| file.get(at..).is_some_and(|rest| rest.starts_with(from.as_bytes()))).collect();
+    assert!(!places.is_empty(), "{from} is in the file");
+    for at in places {
+        file[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    file
 }
 
 /// Routes to these addresses, tried again at once.
@@ -228,12 +247,31 @@ async fn a_route_that_is_added_later_gets_what_comes_later() {
 }
 
 #[tokio::test]
+async fn only_reports_of_our_ai_and_of_named_algorithms_are_relayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive(&folder).await;
+    let receiver = receiver(&[]).await;
+    // Observer Type: (121007, DCM, "Device") becomes (121006, DCM, "Person").
+    store(&archive, &with_text(report_file("2.25.1"), "121007", "121006")).await;
+    let foreign = |instance| with_text(report_file(instance), "Yinghai ", "Another ");
+    store(&archive, &with_text(foreign("2.25.2"), "nodule", "strang")).await;
+    store(&archive, &foreign("2.25.3")).await;
+    store_report(&archive, "2.25.4").await;
+    let mut config = config(&[("emr", &receiver.address)]);
+    config.algorithms = vec!["Another nodule".into()];
+    let jobs = run_until_settled(&archive, config, "hl7:emr", 2).await;
+    let mut relayed: Vec<_> = jobs.iter().map(|job| job.key.as_str()).collect();
+    relayed.sort_unstable();
+    assert_eq!(relayed, ["2.25.3", "2.25.4"]);
+}
+
+#[tokio::test]
 async fn a_deleted_report_is_a_dead_letter() {
     let folder = tempfile::tempdir().unwrap();
     let archive = archive(&folder).await;
     store_report(&archive, "2.25.1").await;
     let routes = [Arc::new(Route::all(&config(&[("emr", "127.0.0.1:1")])).unwrap().remove(0))];
-    assert_eq!(queue_batch(&archive, &routes).await.unwrap(), 1);
+    assert_eq!(queue_batch(&archive, &routes, &[]).await.unwrap(), 1);
     archive.delete(&"1.2.3".parse().unwrap(), None, None).await.unwrap();
     let jobs = run_until_settled(&archive, config(&[("emr", "127.0.0.1:1")]), "hl7:emr", 1).await;
     assert_eq!(jobs[0].last_error.as_deref(), Some("the report is no longer in the archive"));

@@ -4,17 +4,28 @@
 //! |---|---|
 //! | [`to_sr`] | report → Part 10 file |
 //! | [`from_sr`] | metadata of an SR, ours or another's → report |
+//! | [`observer()`] | whose word a report is |
+//! | `content`, `content_item` | content items, written and read |
 //! | `request` | the orders that the images were made for |
 //! | `concept` | the coded concepts that both use |
 
 mod concept;
 mod content;
+mod content_item;
+mod observer;
 mod read;
 mod request;
 mod write;
 
 use crate::uid::Uid;
-pub use {read::from_sr, write::to_sr};
+pub use {
+    observer::{Observer, observer},
+    read::from_sr,
+    write::to_sr,
+};
+
+/// The maker of our reports, as equipment and as observing device.
+const MANUFACTURER: &str = "Yinghai";
 
 /// One lung nodule.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +82,8 @@ pub struct Identity {
 pub enum FindingError {
     #[error("not a TID 1500 measurement report")]
     NotAReport,
+    #[error("none of the report's measurement groups has a position in the patient")]
+    NoPosition,
     #[error("{0}")]
     Encode(String),
 }

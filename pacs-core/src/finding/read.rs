@@ -1,19 +1,22 @@
 //! TID 1500 report → findings.
 
-use super::{Finding, FindingError, Report, concept::*};
+use super::{Finding, FindingError, Report, concept::*, content_item::*};
 use crate::{attributes::Attributes, uid::Uid};
 use dicom_dictionary_std::tags;
 
 /// Reads our own and others' TID 1500 reports from the SR's metadata.
 ///
 /// Measurement groups are left out that have no position in the patient (SCOORD3D), no source image or no tracking
-/// UID: nobody could point at them.
+/// UID: nobody could point at them. A report of which no group is left is refused: it found something, after all.
 pub fn from_sr(sr: Attributes<'_>) -> Result<Report, FindingError> {
     if !is(sr, IMAGING_MEASUREMENT_REPORT) {
         return Err(FindingError::NotAReport);
     }
     let groups: Vec<_> = children(sr, IMAGING_MEASUREMENTS).flat_map(|m| children(m, MEASUREMENT_GROUP)).collect();
     let mut findings: Vec<_> = groups.iter().filter_map(|group| finding(*group)).collect();
+    if findings.is_empty() && !groups.is_empty() {
+        return Err(FindingError::NoPosition);
+    }
     for (number, finding) in (1..).zip(&mut findings) {
         finding.number = number;
     }
@@ -112,32 +115,4 @@ fn algorithm(sr: Attributes<'_>, groups: &[Attributes<'_>], concept: Code, equip
 fn status(sr: Attributes<'_>) -> String {
     let comment = children(sr, QUALITATIVE_EVALUATIONS).find_map(|all| children(all, COMMENT).next());
     comment.and_then(|item| item.text(tags::TEXT_VALUE)).unwrap_or_default().to_owned()
-}
-
-fn children<'a>(item: Attributes<'a>, concept: Code) -> impl Iterator<Item = Attributes<'a>> {
-    item.items(tags::CONTENT_SEQUENCE).filter(move |child| is(*child, concept))
-}
-
-fn of_type<'a>(item: Attributes<'a>, value_type: &'static str) -> impl Iterator<Item = Attributes<'a>> {
-    item.items(tags::CONTENT_SEQUENCE).filter(move |child| child.text(tags::VALUE_TYPE) == Some(value_type))
-}
-
-fn is(item: Attributes<'_>, concept: Code) -> bool {
-    item.item(tags::CONCEPT_NAME_CODE_SEQUENCE).is_some_and(|code| is_code(code, concept))
-}
-
-fn has_value(item: Attributes<'_>, concept: Code) -> bool {
-    item.item(tags::CONCEPT_CODE_SEQUENCE).is_some_and(|code| is_code(code, concept))
-}
-
-fn is_code(code: Attributes<'_>, Code(value, scheme, _): Code) -> bool {
-    let (Some(given), Some(by)) = (code.text(tags::CODE_VALUE), code.text(tags::CODING_SCHEME_DESIGNATOR)) else {
-        return false;
-    };
-    let retired = RETIRED.iter().any(|(new, old)| new.0 == value && given == *old && by == "SRT");
-    retired || (given == value && by == scheme)
-}
-
-fn uid(attributes: Attributes<'_>, tag: dicom_core::Tag) -> Option<Uid> {
-    attributes.text(tag)?.parse().ok()
 }

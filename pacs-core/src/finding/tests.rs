@@ -192,7 +192,34 @@ fn a_foreign_report_with_plane_regions_only_has_no_findings_in_space() {
         return;
     };
     let json = metadata(&file);
-    assert!(matches!(from_sr(Attributes::of(&json).unwrap()), Err(FindingError::NotAReport)));
+    assert!(matches!(from_sr(Attributes::of(&json).unwrap()), Err(FindingError::NoPosition)));
+    assert_eq!(observer(Attributes::of(&json).unwrap()), Observer::Person);
+}
+
+#[test]
+fn a_report_is_ours_only_if_every_observer_is_our_algorithm() {
+    let observed = |change: &dyn Fn(&mut Vec<Value>)| {
+        let mut json = metadata(&written(&report(vec![nodule(1)])));
+        change(json["0040A730"]["Value"].as_array_mut().unwrap());
+        observer(Attributes::of(&json).unwrap())
+    };
+    let is = |item: &Value, concept: &str| item["0040A043"]["Value"][0]["00080100"]["Value"][0] == concept;
+    let set = |content: &mut Vec<Value>, concept: &str, tag: &str, value: Value| {
+        content.iter_mut().find(|item| is(item, concept)).unwrap()[tag]["Value"][0] = value;
+    };
+    let person = json!({"00080100": {"vr": "SH", "Value": ["121006"]}, "00080102": {"vr": "SH", "Value": ["DCM"]}});
+    assert_eq!(observed(&|_| ()), Observer::OurAi);
+    assert_eq!(observed(&|content| set(content, "121014", "0040A160", json!("Another"))), Observer::Device);
+    assert_eq!(observed(&|content| set(content, "121013", "0040A160", json!("another"))), Observer::Device);
+    assert_eq!(observed(&|content| content.retain(|item| !is(item, "121014"))), Observer::Device);
+    assert_eq!(observed(&|content| content.push(content[1].clone())), Observer::Device, "a device of no maker");
+    assert_eq!(observed(&|content| set(content, "121005", "0040A168", person.clone())), Observer::Person);
+    assert_eq!(observed(&|content| content.retain(|item| !is(item, "121005"))), Observer::Person);
+    let beside = |content: &mut Vec<Value>| {
+        content.push(content[1].clone());
+        content.last_mut().unwrap()["0040A168"]["Value"][0] = person.clone();
+    };
+    assert_eq!(observed(&beside), Observer::Person, "beside the device");
 }
 
 prop_compose! {

@@ -1,12 +1,12 @@
 //! Report → Comprehensive 3D SR (PS3.3 A.35.13), TID 1500.
 
-use super::{Finding, FindingError, Identity, Report, concept::*, content::*, request::referenced_requests};
+use super::{
+    Finding, FindingError, Identity, MANUFACTURER, Report, concept::*, content::*, request::referenced_requests,
+};
 use crate::{attributes::Attributes, part10, sop_class};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-
-const MANUFACTURER: &str = "Yinghai";
 
 /// Patient and General Study attributes that an SR shares with its source images; the first group must be there, if
 /// empty (type 2), the second only if known.
@@ -98,7 +98,7 @@ fn put_series_and_equipment(sr: &mut InMemDicomObject, report: &Report, identity
 }
 
 /// The first 64 characters (PS3.5 §6.2, VR LO), without the value delimiter.
-fn long_string(text: &str) -> String {
+pub(super) fn long_string(text: &str) -> String {
     text.chars().map(|c| if c == '\\' || c.is_control() { ' ' } else { c }).take(64).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pacs_core::finding::from_sr;
+use pacs_core::finding::{Observer, from_sr, observer};
 use pacs_core::{Attributes, Uid, tags};
 use serde_json::Value;
 
@@ -12,10 +12,6 @@ use crate::model::{
 };
 use crate::series::{self, SeriesRow};
 use crate::shading::Shading;
-
-/// Codes of the scheme DCM (PS3.16 Annex D).
-const OBSERVER_TYPE: &str = "121005";
-const DEVICE: &str = "121007";
 
 /// Milliseconds an arriving series gets to grow before the study is asked again.
 const CALM_MS: u32 = 700;
@@ -140,26 +136,12 @@ fn take_reports(viewer: &mut Viewer, metadata: &Value) {
         let uid = attributes.text(tags::SOP_INSTANCE_UID).and_then(|uid| uid.parse::<Uid>().ok());
         let (Some(sop_instance), true) = (uid, belongs) else { continue };
         let known = viewer.reports.iter().any(|stored| stored.sop_instance == sop_instance);
-        if let (false, true, Ok(report)) = (known, by_device_alone(attributes), from_sr(attributes)) {
+        // What a colleague has measured is not the AI's.
+        let by_device = observer(attributes) != Observer::Person;
+        if let (false, true, Ok(report)) = (known, by_device, from_sr(attributes)) {
             viewer.reports.push(StoredReport { sop_instance, report });
         }
     }
-}
-
-/// Whether an SR's observers are devices (TID 1001, 1002; a report that names none is a person's). What a colleague has
-/// measured is not the AI's, and "the AI marked nothing" must not be said of it.
-fn by_device_alone(report: Attributes<'_>) -> bool {
-    let is = |code: Option<Attributes<'_>>, value| {
-        code.is_some_and(|code| {
-            code.text(tags::CODE_VALUE) == Some(value) && code.text(tags::CODING_SCHEME_DESIGNATOR) == Some("DCM")
-        })
-    };
-    let observers = report
-        .items(tags::CONTENT_SEQUENCE)
-        .filter(|item| is(item.item(tags::CONCEPT_NAME_CODE_SEQUENCE), OBSERVER_TYPE))
-        .map(|item| is(item.item(tags::CONCEPT_CODE_SEQUENCE), DEVICE));
-    let observers: Vec<bool> = observers.collect();
-    !observers.is_empty() && observers.into_iter().all(|device| device)
 }
 
 /// Asks for the series again a little after the open study has changed.
