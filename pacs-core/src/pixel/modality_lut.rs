@@ -4,6 +4,10 @@ use super::{functional_group, lookup_table};
 use crate::attributes::Attributes;
 use dicom_dictionary_std::tags;
 
+/// SOP Classes whose Modality LUT is not one for display: XA, XRF, and XA Bi-Plane, which is retired.
+const TO_BEAM_INTENSITY: [&str; 3] =
+    ["1.2.840.10008.5.1.4.1.1.12.1", "1.2.840.10008.5.1.4.1.1.12.2", "1.2.840.10008.5.1.4.1.1.12.3"];
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModalityLut {
     /// `value * slope + intercept`; the identity where the instance has neither rescale nor LUT.
@@ -17,7 +21,13 @@ impl ModalityLut {
 
     /// For frame `index` (from 0): Pixel Value Transformation of the per-frame, then the shared functional groups, then
     /// the instance itself. A per-frame item without the attribute never takes another frame's.
+    ///
+    /// The identity for X-ray angiography and fluoroscopy: their LUT leads back to the intensity of the beam, and is to
+    /// be ignored in display (PS3.4 N.2.5).
     pub fn of(attributes: Attributes<'_>, index: u32) -> Self {
+        if attributes.text(tags::SOP_CLASS_UID).is_some_and(|class| TO_BEAM_INTENSITY.contains(&class)) {
+            return Self::IDENTITY;
+        }
         match functional_group::of_frame(attributes, index, tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE) {
             Some(transformation) => rescale(transformation),
             None => table(attributes).unwrap_or_else(|| rescale(attributes)),
@@ -108,5 +118,18 @@ mod tests {
         }]}});
         let lut = lut(&value, 0);
         assert_eq!([0.0, 101.0, 102.0, 500.0].map(|v| lut.apply(v)), [7.0, 8.0, 60000.0, 60000.0]);
+    }
+    #[test]
+    fn the_lut_of_an_angiogram_is_not_for_display() {
+        let mut value = json!({
+            "00080016": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.12.1"]},
+            "00281040": {"vr": "CS", "Value": ["LOG"]},
+            "00283000": {"vr": "SQ", "Value": [{
+                "00283002": {"vr": "US", "Value": [2, 0, 16]}, "00283006": {"vr": "US", "Value": [80, 9000]},
+            }]},
+        });
+        assert_eq!(lut(&value, 0), ModalityLut::IDENTITY);
+        value["00080016"]["Value"][0] = "1.2.840.10008.5.1.4.1.1.1".into();
+        assert_eq!(lut(&value, 0).apply(1.0), 9000.0);
     }
 }

@@ -27,6 +27,8 @@ pub struct Stored {
     pub transfer_syntax: TransferSyntax,
     pub layout: FrameLayout,
     pub image: ImagePixel,
+    /// DICOM JSON.
+    pub metadata: serde_json::Value,
 }
 
 pub fn open(path: &Path) -> Result<Stored, String> {
@@ -35,8 +37,8 @@ pub fn open(path: &Path) -> Result<Stored, String> {
     let meta = part10::read_meta(&mut reader).map_err(|e| e.to_string())?;
     let scanned = data_set::scan(&mut reader, &meta.transfer_syntax, Limits::default()).map_err(|e| e.to_string())?;
     let layout = FrameLayout::of(&scanned).ok_or("no frames")?;
-    let attributes = json::to_json(&scanned, &|_, _| "bulk".into());
-    let image = ImagePixel::of(Attributes::of(&attributes).ok_or("no attributes")?).map_err(|e| e.to_string())?;
+    let metadata = json::to_json(&scanned, &|_, _| "bulk".into());
+    let image = ImagePixel::of(Attributes::of(&metadata).ok_or("no attributes")?).map_err(|e| e.to_string())?;
     let bytes = match meta.transfer_syntax.encoding() {
         Encoding::Deflated => {
             let deflated = &bytes[meta.data_set_offset as usize..];
@@ -44,7 +46,7 @@ pub fn open(path: &Path) -> Result<Stored, String> {
         }
         _ => bytes,
     };
-    Ok(Stored { bytes, transfer_syntax: meta.transfer_syntax, layout, image })
+    Ok(Stored { bytes, transfer_syntax: meta.transfer_syntax, layout, image, metadata })
 }
 
 impl Stored {
