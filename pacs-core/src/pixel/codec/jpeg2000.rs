@@ -21,7 +21,7 @@ pub(in crate::pixel) fn decode(image: &ImagePixel, encoded: &[u8]) -> Result<Dec
         true => htjpeg2000::decode(codestream, &siz, &cod)?,
         false => decode_part_1(codestream, &siz)?,
     };
-    Ok(Decoded { precision: siz.precision, values, ybr })
+    Ok(Decoded { precision: siz.precision, values, signed: siz.signed, ybr })
 }
 
 fn decode_part_1(codestream: &[u8], siz: &Siz) -> Result<Vec<i32>, PixelError> {

@@ -30,7 +30,7 @@ pub(in crate::pixel) fn decode(image: &ImagePixel, encoded: &[u8]) -> Result<Dec
     expect(&mut decoder, &mut rest, Some(&mut outputs), |event| matches!(event, Event::FrameComplete { .. }))?;
     let words = buffer.get(start..start + len).unwrap_or_default();
     let values = words.as_chunks().0.iter().map(|&word| u16::from_le_bytes(word).into()).collect();
-    Ok(Decoded { precision, values, ybr: false })
+    Ok(Decoded { precision, values, signed: false, ybr: false })
 }
 
 /// Goes on until `wanted`; an input that is used up before is an error.

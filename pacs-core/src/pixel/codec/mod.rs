@@ -51,6 +51,8 @@ pub(super) struct Decoded {
     /// Bits a sample has in the codestream.
     precision: u8,
     values: Vec<i32>,
+    /// The codestream declares its samples signed.
+    signed: bool,
     /// The samples are Y, CB, CR still.
     ybr: bool,
 }
@@ -62,7 +64,9 @@ impl Decoded {
         matches!(image.photometric, YbrFull | YbrFull422 | YbrPartial420)
     }
 
-    /// In the container and sign that the instance declares.
+    /// In the container that the instance declares, and with its sign, but that grey samples which the codestream calls
+    /// signed stay so: there are scanners that write Hounsfield units as Pixel Representation 0, and -1000 shown as
+    /// 64536 is white air. The bytes are the same either way.
     pub(super) fn into_samples(self, image: &ImagePixel) -> Result<Samples, PixelError> {
         let expected = image.samples();
         if self.values.len() != expected {
@@ -72,7 +76,8 @@ impl Decoded {
         let unsigned = |v: i32| (v as u32) << (32 - bits) >> (32 - bits);
         // Codestreams without a sign hold two's complement of as many bits as they have.
         let signed = |v: i32| v << (32 - bits) >> (32 - bits);
-        let samples = match (image.bits_allocated, image.signed) {
+        let grey = image.samples_per_pixel == 1 && image.palette.is_none();
+        let samples = match (image.bits_allocated, image.signed || self.signed && grey) {
             (1 | 8, false) => Samples::U8(self.values.into_iter().map(|v| unsigned(v) as u8).collect()),
             (1 | 8, true) => Samples::I8(self.values.into_iter().map(|v| signed(v) as i8).collect()),
             (16, false) => Samples::U16(self.values.into_iter().map(|v| unsigned(v) as u16).collect()),
@@ -115,8 +120,18 @@ mod tests {
     #[test]
     fn a_codestream_without_sign_holds_twos_complement_of_its_own_width() {
         let signed = ImagePixel { signed: true, bits_stored: 13, high_bit: 12, ..image(1, 2, 1, 16) };
-        let decoded = Decoded { precision: 12, values: vec![0xFFF, 5], ybr: false };
+        let decoded = Decoded { precision: 12, values: vec![0xFFF, 5], signed: false, ybr: false };
         assert_eq!(decoded.into_samples(&signed).unwrap(), Samples::I16(vec![-1, 5]));
+    }
+
+    #[test]
+    fn grey_samples_that_the_codestream_calls_signed_stay_so_and_keep_their_bytes() {
+        let decoded = |values| Decoded { precision: 16, values, signed: true, ybr: false };
+        let grey = decoded(vec![-1024, 40]).into_samples(&image(1, 2, 1, 16)).unwrap();
+        assert_eq!(grey, Samples::I16(vec![-1024, 40]));
+        assert_eq!(grey.to_le_bytes(), Samples::U16(vec![64512, 40]).to_le_bytes());
+        let colour = decoded(vec![-1, 0, 1]).into_samples(&image(1, 1, 3, 16)).unwrap();
+        assert_eq!(colour, Samples::U16(vec![65535, 0, 1]));
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(in crate::pixel) fn decode(image: &ImagePixel, encoded: &[u8]) -> Result<Dec
         Picture::Dct(coefficients) => output::from_coefficients(&frame, &tables, &coefficients)?,
         Picture::Lossless(planes) => planes.interleave()?,
     };
-    Ok(Decoded { precision: frame.precision, values, ybr: is_ybr(image, &frame, adobe_transform) })
+    Ok(Decoded { precision: frame.precision, values, signed: false, ybr: is_ybr(image, &frame, adobe_transform) })
 }
 
 fn begin(code: u8, payload: &[u8], image: &ImagePixel) -> Result<(FrameHeader, Picture), PixelError> {

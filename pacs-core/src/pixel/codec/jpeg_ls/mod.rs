@@ -56,7 +56,7 @@ pub(in crate::pixel) fn decode(image: &ImagePixel, encoded: &[u8]) -> Result<Dec
     }
     let frame = header.ok_or_else(|| PixelError::codec("no frame header"))?;
     let values = interleave(&planes, image.pixels())?;
-    Ok(Decoded { precision: frame.precision, values, ybr: Decoded::declared_ybr(image) })
+    Ok(Decoded { precision: frame.precision, values, signed: false, ybr: Decoded::declared_ybr(image) })
 }
 
 impl FrameHeader {
