@@ -20,7 +20,7 @@ use pacs_core::{
     frame_layout::FrameLayout,
     transfer_syntax::{Codec, EXPLICIT_VR_LITTLE_ENDIAN, Encoding, TransferSyntax},
 };
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 use storage::{AuditAction, StoredInstance};
 
 const OCTET_STREAM: &str = "application/octet-stream";
@@ -147,7 +147,8 @@ pub fn count(instance: &StoredInstance) -> u32 {
     instance.frames.as_ref().map_or(0, FrameLayout::frames)
 }
 
-/// Frame numbers of the path, from 1, as indices from 0.
+/// Frame numbers of the path, from 1, as indices from 0. Each is given out once: repeated, a short path would ask for
+/// gigabytes.
 pub fn list(text: &str, count: u32) -> Result<Vec<u32>, WebError> {
     let malformed = || WebError::bad_request("frames are numbers from 1, separated by commas");
     let index = |number: &str| {
@@ -159,7 +160,12 @@ pub fn list(text: &str, count: u32) -> Result<Vec<u32>, WebError> {
             Err(WebError::not_found(format!("there is no frame {number} of {count}")))
         }
     };
-    text.split(',').map(index).collect()
+    let mut seen = HashSet::new();
+    let mut once = |index: u32| match seen.insert(index) {
+        true => Ok(index),
+        false => Err(WebError::bad_request(format!("frame {} is asked for twice", u64::from(index) + 1))),
+    };
+    text.split(',').map(|number| index(number).and_then(&mut once)).collect()
 }
 
 /// What native pixel data is sent as.
@@ -251,7 +257,7 @@ mod tests {
     #[test]
     fn frame_numbers_count_from_one() {
         assert_eq!(list("1,3", 3).unwrap(), [0, 2]);
-        for text in ["", "0", "a", "1,,2", "-1", "1-2", "99999999999"] {
+        for text in ["", "0", "a", "1,,2", "-1", "1-2", "99999999999", "2,1,2"] {
             assert_eq!(list(text, 3).unwrap_err().failure().http(), 400, "{text}");
         }
         assert_eq!(list("4", 3).unwrap_err().failure().http(), 404);
