@@ -78,6 +78,16 @@ impl Principal {
     }
 }
 
+/// An API token, without its secret, which nobody can read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub user: String,
+    /// What it is for.
+    pub name: String,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub created_at: i64,
+}
+
 impl Archive {
     /// Makes user `admin` if there is no user at all; returns the generated password, shown this once.
     pub async fn first_admin(&self) -> Result<Option<String>, ArchiveError> {
@@ -188,6 +198,15 @@ impl Archive {
             Err(e) => Err(e.into()),
             Ok(()) => Ok(secret),
         }
+    }
+
+    /// All API tokens, by user and name.
+    pub async fn tokens(&self) -> Result<Vec<Token>, ArchiveError> {
+        let rows = sqlx::query(TOKENS).fetch_all(&self.inner.database.pool).await?;
+        let token = |row: &sqlx::any::AnyRow| -> Result<Token, ArchiveError> {
+            Ok(Token { user: row.try_get(0)?, name: row.try_get(1)?, created_at: row.try_get(2)? })
+        };
+        rows.iter().map(token).collect()
     }
 
     pub async fn revoke_token(&self, user: &str, name: &str) -> Result<(), ArchiveError> {
@@ -322,6 +341,9 @@ const ADD_CREDENTIAL: &str = "insert into credential (secret_hash, person, token
 const REMOVE_EXPIRED: &str = "delete from credential where expires_at <> 0 and expires_at < $1";
 
 const END_SESSION: &str = "delete from credential where secret_hash = $1 and token_name = ''";
+
+const TOKENS: &str = "select person, token_name, created_at from credential where token_name <> ''
+    order by person, token_name";
 
 const REVOKE_TOKEN: &str = "delete from credential where person = $1 and token_name = $2 and token_name <> ''";
 

@@ -64,7 +64,7 @@ mod sweep;
 mod verify;
 mod versions;
 
-pub use accounts::{Principal, Role};
+pub use accounts::{Principal, Role, Token};
 pub use archive::Archive;
 pub use audit::{AuditAction, AuditRecord};
 pub use config::{SameUidOtherContent, StorageConfig};

@@ -5,6 +5,13 @@ use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
 use std::io::{BufRead, IsTerminal};
 use storage::{Archive, AuditAction, Role};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+pub const TOKEN_EXAMPLES: &str = "Examples:
+  pacs token create --user admin --name ci     prints the secret, this once
+  curl -H \"Authorization: Bearer SECRET\" http://127.0.0.1:8042/dicom-web/studies
+  pacs token list
+  pacs token revoke --user admin --name ci";
 
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
@@ -33,12 +40,15 @@ pub enum UserCommand {
 pub enum TokenCommand {
     /// Make an API token; its secret is printed once
     Create {
+        /// Whose rights the token has
         #[arg(long)]
         user: String,
         /// What the token is for
         #[arg(long)]
         name: String,
     },
+    /// List tokens: user, name, when they were made; never the secrets
+    List,
     /// Revoke a token
     Revoke {
         #[arg(long)]
@@ -107,6 +117,11 @@ pub async fn run_token(config: &Config, command: TokenCommand) -> anyhow::Result
             eprintln!("token {name} of {user}, shown only now:");
             println!("{secret}");
         }
+        TokenCommand::List => {
+            for token in archive.tokens().await? {
+                println!("{:24} {:24} {}", token.user, token.name, instant(token.created_at));
+            }
+        }
         TokenCommand::Revoke { user, name } => {
             archive.revoke_token(&user, &name).await?;
             super::audit(&archive, AuditAction::Configuration, format!("token {name} of {user} revoked")).await?;
@@ -122,6 +137,12 @@ async fn list(archive: &Archive) -> anyhow::Result<()> {
         println!("{:24} {}", user.name, roles.join(", "));
     }
     Ok(())
+}
+
+/// UTC, to the second.
+fn instant(millis: i64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp(millis.div_euclid(1000)).ok();
+    at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
 /// Shortest password taken; NIST SP 800-63B asks for 8, we for a little more.

@@ -2,7 +2,10 @@
 
 use crate::support::{everywhere, postgres_and_folder, sqlite_and_folder};
 use pacs_core::AeTitle;
-use storage::{ArchiveError, AuditAction, AuditRecord, Peer, Role};
+use storage::{ArchiveError, AuditAction, AuditRecord, Peer, Role, Token};
+
+/// Where those who sign in come from.
+const HERE: &str = "192.0.2.1";
 
 #[tokio::test]
 async fn people_sign_in_and_out_and_only_hashes_stay() {
@@ -35,6 +38,9 @@ async fn people_sign_in_and_out_and_only_hashes_stay() {
         archive.set_password("li", "battery staple").await.expect("changed");
         assert_eq!(archive.authenticate(&session).await.expect("an answer"), None, "a new password ends sessions");
         assert!(archive.authenticate(&token).await.expect("an answer").is_some());
+        let tokens = archive.tokens().await.expect("tokens");
+        assert!(matches!(&*tokens, [Token { user, name, .. }] if user == "li" && name == "scanner"), "no session");
+        assert!(tokens[0].created_at > 1_700_000_000_000);
         archive.revoke_token("li", "scanner").await.expect("revoked");
         assert_eq!(archive.authenticate(&token).await.expect("an answer"), None);
         assert!(matches!(archive.remove_user("admin").await, Err(ArchiveError::Conflict(_))), "the last administrator");
