@@ -266,7 +266,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Whether the archive knows the user. The session that signing in opens is not needed further.
     async fn confirm(&self, name: &str, passcode: &str) -> Result<(), AssociateRj> {
         let signed_in = async {
-            let (_, secret) = self.node.archive.sign_in(name, passcode).await?;
+            let address = self.address.ip().to_string();
+            let (_, secret) = self.node.archive.sign_in(name, passcode, &address).await?;
             self.node.archive.sign_out(&secret).await
         };
         signed_in.await.map_err(|error: ArchiveError| match error.failure() {

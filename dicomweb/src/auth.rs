@@ -133,10 +133,10 @@ async fn by_password(web: &Web, credentials: &str, address: &str) -> Result<Prin
     Ok(principal)
 }
 
-/// Checks a password. The archive makes a name wait that fails too often.
+/// Checks a password. The archive makes a name wait that fails too often from an address.
 pub async fn sign_in(web: &Web, user: &str, password: &str, address: &str) -> Result<(Principal, String), WebError> {
     let permit = web.password_checks.acquire().await;
-    let signed_in = web.archive.sign_in(user, password).await;
+    let signed_in = web.archive.sign_in(user, password, address).await;
     drop(permit);
     if signed_in.is_err() {
         record(web, AuditAction::SignIn, user, address, false).await?;

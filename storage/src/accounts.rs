@@ -126,7 +126,7 @@ impl Archive {
         sqlx::query(END_SESSIONS).bind(name).execute(&mut *transaction).await?;
         transaction.commit().await?;
         self.inner.believed.forget();
-        self.inner.sign_ins.forgive(name);
+        self.inner.sign_ins.forget(name);
         Ok(())
     }
 
@@ -155,18 +155,24 @@ impl Archive {
 
     /// Checks a password (constant work for unknown users) and opens a session; returns its secret.
     ///
-    /// After some failures in a row a name has to wait, longer each time: `TooManyAttempts`.
-    pub async fn sign_in(&self, name: &str, password: &str) -> Result<(Principal, String), ArchiveError> {
-        if name.contains('\0') {
-            // PostgreSQL has no such text.
+    /// After some failures in a row from the peer's `address` a name has to wait there, longer each time:
+    /// `TooManyAttempts`.
+    pub async fn sign_in(
+        &self,
+        name: &str,
+        password: &str,
+        address: &str,
+    ) -> Result<(Principal, String), ArchiveError> {
+        if name.contains('\0') || name.chars().count() > LONGEST_NAME {
+            // PostgreSQL has no such text, and no user such a name.
             return Err(ArchiveError::Credentials);
         }
-        self.inner.sign_ins.admit(name)?;
+        self.inner.sign_ins.admit(name, address)?;
         let row = sqlx::query(PERSON).bind(name).fetch_optional(&self.inner.database.pool).await?;
         let hash = row.as_ref().map(|row| row.try_get::<String, _>(2)).transpose()?;
         let right = password::verify(password.to_owned(), hash).await?;
         let (true, Some(row)) = (right, row) else { return Err(ArchiveError::Credentials) };
-        self.inner.sign_ins.forgive(name);
+        self.inner.sign_ins.forgive(name, address);
         let principal = principal(&row)?;
         let secret = secret();
         self.add_credential(&principal.name, &secret, "", now() + SESSION_MILLIS).await?;

@@ -12,13 +12,13 @@ async fn people_sign_in_and_out_and_only_hashes_stay() {
     everywhere(async |archive| {
         let password = archive.first_admin().await.expect("a start").expect("the first one");
         assert_eq!(archive.first_admin().await.expect("a start"), None);
-        let (admin, session) = archive.sign_in("admin", &password).await.expect("a session");
+        let (admin, session) = archive.sign_in("admin", &password, HERE).await.expect("a session");
         assert!(admin.is_admin() && admin.may_store());
         assert_eq!(archive.authenticate(&session).await.expect("an answer"), Some(admin));
         archive.sign_out(&session).await.expect("signed out");
         assert_eq!(archive.authenticate(&session).await.expect("an answer"), None);
         for (name, password) in [("admin", "wrong"), ("nobody", &*password), ("admin\0", "x")] {
-            assert!(matches!(archive.sign_in(name, password).await, Err(ArchiveError::Credentials)), "{name:?}");
+            assert!(matches!(archive.sign_in(name, password, HERE).await, Err(ArchiveError::Credentials)), "{name:?}");
         }
 
         archive.add_user("li", "correct horse", &[Role::Viewer, Role::Technician]).await.expect("a user");
@@ -34,7 +34,7 @@ async fn people_sign_in_and_out_and_only_hashes_stay() {
         let li = archive.authenticate(&token).await.expect("an answer").expect("li");
         assert_eq!((li.name.as_str(), li.roles.as_slice()), ("li", &[Role::Viewer, Role::Technician][..]));
 
-        let (_, session) = archive.sign_in("li", "correct horse").await.expect("a session");
+        let (_, session) = archive.sign_in("li", "correct horse", HERE).await.expect("a session");
         archive.set_password("li", "battery staple").await.expect("changed");
         assert_eq!(archive.authenticate(&session).await.expect("an answer"), None, "a new password ends sessions");
         assert!(archive.authenticate(&token).await.expect("an answer").is_some());
@@ -56,9 +56,11 @@ async fn guesses_are_slowed_down() {
     let archive = home.open().await;
     archive.add_user("li", "correct horse", &[Role::Viewer]).await.expect("a user");
     for _ in 0..5 {
-        assert!(matches!(archive.sign_in("li", "guess").await, Err(ArchiveError::Credentials)));
+        assert!(matches!(archive.sign_in("li", "guess", HERE).await, Err(ArchiveError::Credentials)));
     }
-    assert!(matches!(archive.sign_in("li", "correct horse").await, Err(ArchiveError::TooManyAttempts(_))));
+    let right = async |address| archive.sign_in("li", "correct horse", address).await;
+    assert!(matches!(right(HERE).await, Err(ArchiveError::TooManyAttempts(_))));
+    assert!(right("192.0.2.2").await.is_ok(), "from elsewhere");
 }
 
 #[tokio::test]
