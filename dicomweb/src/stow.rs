@@ -122,6 +122,12 @@ impl Source {
 async fn read_parts(source: &mut Source, mut reader: Reader, uploads: &mut Uploads<'_>) -> Result<(), WebError> {
     loop {
         match reader.next().map_err(broken)? {
+            Event::Part(_) if uploads.is_full() => {
+                // Reported, so that the sender does not take the rest for stored.
+                uploads.begin(Some(Failure::TooLarge)).await;
+                uploads.end().await;
+                return Err(WebError::Refused(Failure::TooLarge, "too many instances in one request".into()));
+            }
             Event::Part(headers) => uploads.begin(refusal(&headers)).await,
             Event::Data(bytes) => uploads.write(&bytes).await,
             Event::PartEnd => uploads.end().await,

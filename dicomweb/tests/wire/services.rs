@@ -253,3 +253,24 @@ async fn the_status_says_where_to_push() {
     let status = server.get("/api/status", "*/*").await.json();
     assert_eq!((&status["ae_title"], &status["dicom_port"]), (&"YINGHAI".into(), &11112.into()));
 }
+
+#[tokio::test]
+async fn a_request_of_countless_parts_ends_and_says_so() {
+    let server = Server::start(true).await;
+    let part = b"--BOUND\r\nContent-Type: text/plain\r\n\r\n\r\n";
+    let answer = server.post("/dicom-web/studies", &part.repeat(60_000)).await;
+    assert_eq!(answer.status, 409);
+    let report = answer.json();
+    let failures = report["0008119A"]["Value"].as_array().unwrap();
+    assert_eq!(failures.len(), 50_001);
+    assert_ne!(failures[50_000], failures[0], "the last one says that there were too many");
+}
+
+#[tokio::test]
+async fn a_frame_asked_for_again_and_again_is_refused() {
+    let server = Server::start(true).await;
+    server.stow(&[ct(INSTANCE, Encoding::Explicit)]).await;
+    let answer = server.get(&format!("{PATH}/frames/1{}", ",1".repeat(2999)), "*/*").await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["detail"], "frame 1 is asked for twice");
+}
