@@ -24,7 +24,7 @@ pub struct NodeConfig {
     pub preferred_transfer_syntaxes: Vec<String>,
     /// Associations at a time; a further one is rejected as transient.
     pub max_associations: usize,
-    /// Connections at a time that have no association yet; a further one is closed at once.
+    /// Connections at a time that have no association yet; a further one is rejected as transient.
     pub max_pending: usize,
     /// Of these, from one address, so that no host can keep others out.
     pub max_pending_per_address: usize,

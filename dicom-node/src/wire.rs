@@ -3,7 +3,7 @@
 use crate::{
     association::policy::KnownPeer,
     config::NodeConfig,
-    pdu::{self, Fault, Pdu},
+    pdu::{self, AssociateRj, Fault, Pdu},
 };
 use bytes::BytesMut;
 use pacs_core::{
@@ -14,12 +14,14 @@ use socket2::{SockRef, TcpKeepalive};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 use storage::Peer;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, lookup_host},
+    sync::Semaphore,
     task::JoinSet,
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -32,6 +34,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 /// How long accepting rests after a failure such as too many open files.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// Connections too many that get an answer at a time, and how long each of them has to ask and to take it.
+const TURNED_AWAY: usize = 64;
+const TURNED_AWAY_LIMIT: Duration = Duration::from_secs(1);
 
 /// What came from the peer.
 #[derive(Debug)]
@@ -125,7 +130,7 @@ async fn before<T>(limit: Option<Instant>, future: impl Future<Output = T>) -> O
 
 /// Accepts until `stop` whom the `door` lets in, each in its own task; then waits for the tasks for `grace`.
 ///
-/// A connection too many is closed at once: it has shown nothing yet that would earn it an answer.
+/// A connection too many is told to come again later, as long as there are few of them; more are closed at once.
 pub(crate) async fn listen<F>(
     listener: TcpListener,
     door: Admission,
@@ -136,6 +141,7 @@ pub(crate) async fn listen<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     let mut tasks = JoinSet::new();
+    let answers = Arc::new(Semaphore::new(TURNED_AWAY));
     loop {
         tokio::select! {
             biased;
@@ -148,7 +154,15 @@ pub(crate) async fn listen<F>(
                         _ = settle(&stream);
                         tasks.spawn(serve(stream, address, pass));
                     }
-                    None => tracing::warn!(%address, "connection refused: too many without an association"),
+                    None => {
+                        tracing::warn!(%address, "connection refused: too many without an association");
+                        if let Ok(permit) = Arc::clone(&answers).try_acquire_owned() {
+                            tasks.spawn(async move {
+                                _ = timeout(TURNED_AWAY_LIMIT, turn_away(stream)).await;
+                                drop(permit);
+                            });
+                        }
+                    }
                 },
                 Err(error) => {
                     tracing::error!(%error, "accepting failed");
@@ -162,6 +176,21 @@ pub(crate) async fn listen<F>(
     if timeout(grace, all).await.is_err() {
         tracing::warn!("associations were cut off at shutdown");
     }
+}
+
+/// Rejects the association that a peer asks for, whatever it asks.
+///
+/// Its request is read first and what follows dropped until it closes: closing over unread bytes would reset the
+/// connection, and the answer would be lost.
+async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = [0; 1024];
+    if stream.read(&mut buffer).await? == 0 {
+        return Ok(());
+    }
+    stream.write_all(&Pdu::AssociateRj(AssociateRj::LOCAL_LIMIT).to_bytes()).await?;
+    stream.shutdown().await?;
+    while stream.read(&mut buffer).await? > 0 {}
+    Ok(())
 }
 
 /// Connects to a peer.

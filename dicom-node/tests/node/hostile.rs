@@ -80,6 +80,10 @@ async fn connections_without_an_association_have_a_limit_for_each_host() {
     }
     let silent = (raw::connect(&server).await, raw::connect(&server).await);
     assert_eq!(raw::receive(&mut raw::connect(&server).await).await, None, "a third silent one was let in");
+    // ... and one that asks is told to come again later ...
+    let mut third = raw::connect(&server).await;
+    third.write_all(&Pdu::AssociateRq(Box::new(raw::request())).to_bytes()).await.unwrap();
+    assert_eq!(raw::receive(&mut third).await, Some(Pdu::AssociateRj(AssociateRj::LOCAL_LIMIT)));
     // ... until it is released and its peer does not close: too many of those are closed by us.
     let mut released = associated.pop().unwrap();
     released.write_all(&Pdu::ReleaseRq.to_bytes()).await.unwrap();
