@@ -6,7 +6,8 @@
 pub struct WebConfig {
     /// The address that clients reach us by, such as `https://pacs.example.org`; needed behind a TLS proxy. Unset: `http://` and the request's own Host.
     pub public_url: Option<String>,
-    /// Treat every request as the local administrator. The program allows it on loopback only.
+    /// Treat every request as the local administrator; the program sets it, and allows it on loopback only.
+    #[serde(skip)]
     pub insecure_no_auth: bool,
     /// The AE title that `/api/status` shows; the program sets it from the DICOM node's.
     #[serde(skip)]

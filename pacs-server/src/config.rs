@@ -398,6 +398,8 @@ mod tests {
         }
         let error = load(Settings { set: vec!["storage.nothing=1".into()], ..Settings::default() }, &[]).unwrap_err();
         assert!(format!("{error:#}").contains("no key storage.nothing"));
+        let twice = Settings { set: vec!["web.insecure_no_auth=true".into()], ..Settings::default() };
+        assert!(load(twice, &[]).is_err(), "sign-in has one switch");
     }
 
     #[test]
