@@ -95,6 +95,8 @@ fn a_dicomdir_stands_for_the_files_it_lists() {
 #[test]
 fn doctor_names_what_is_wrong() {
     let server = Server::start(&[]);
+    let log = fs::read_to_string(server.folder().join("log")).expect("a log");
+    assert!(log.contains("DICOM node listens") && !log.contains('\u{1b}'), "no colours in a file: {log}");
     let healthy = server.pacs(&["doctor"]);
     assert!(healthy.contains("model") && !healthy.contains("FAIL"), "{healthy}");
     let sick = output(&mut server.command(&["doctor", "--database-url", "postgres://nobody@127.0.0.1:1/none"]));
@@ -112,6 +114,8 @@ fn users_and_tokens_open_and_close_the_door() {
     server.pacs(&["user", "add", "li", "--role", "viewer", "--generate"]);
     let token = server.pacs(&["token", "create", "--user", "li", "--name", "t"]).trim().to_owned();
     assert_eq!(status(&token), 200);
+    let listed = server.pacs(&["token", "list"]);
+    assert!(listed.contains("li ") && listed.contains(" t ") && !listed.contains(&token), "{listed}");
     server.pacs(&["user", "remove", "li"]);
     scenarios::wait_for("the token to end", std::time::Duration::from_secs(60), || {
         (status(&token) == 401).then_some(())

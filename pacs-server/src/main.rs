@@ -1,6 +1,6 @@
 //! Arguments → configuration → run → exit code.
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pacs_server::{
     commands::{accounts, demo, doctor, echo, export, import, jobs, peers, verify},
     config::{self, Effective, Settings},
@@ -14,7 +14,12 @@ const EXAMPLES: &str = "Examples:
   pacs demo                                   push a synthetic chest CT to the running server and wait for the AI
   pacs import scans/ disk.zip DICOMDIR        take files in without the network
   pacs token create --user admin --name ci    a token for Authorization: Bearer
-  dcmsend --no-halt -aec YINGHAI 127.0.0.1 11112 +sd +r scans/     push with dcmtk";
+  dcmsend --no-halt -aec YINGHAI 127.0.0.1 11112 +sd +r scans/     push with dcmtk
+
+Every command takes the configuration flags that `pacs serve --help` tells of, such as --data-dir.";
+
+/// The commands whose help tells of the configuration flags; elsewhere they would bury the command's own.
+const CONFIGURED: [&str; 2] = ["serve", "doctor"];
 
 /// Yinghai (影海): a PACS that reads lungs. Receives over DICOM, shows in the browser, reports to the EMR.
 #[derive(Parser)]
@@ -52,7 +57,7 @@ enum Command {
     #[command(subcommand)]
     User(accounts::UserCommand),
     /// API tokens
-    #[command(subcommand)]
+    #[command(subcommand, after_help = accounts::TOKEN_EXAMPLES)]
     Token(accounts::TokenCommand),
     /// Application entities that may call us
     #[command(subcommand)]
@@ -72,7 +77,8 @@ enum ConfigCommand {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = command_line().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match run(arguments) {
         Ok(code) => code,
         Err(error) => {
@@ -80,6 +86,13 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn command_line() -> clap::Command {
+    let command = Arguments::command();
+    let flags: Vec<Arg> = command.get_arguments().filter(|flag| flag.is_global_set()).cloned().collect();
+    let command = command.mut_args(|flag| if flag.is_global_set() { flag.hide(true) } else { flag });
+    CONFIGURED.into_iter().fold(command, |all, name| all.mut_subcommand(name, |one| one.args(flags.clone())))
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -145,7 +158,6 @@ async fn wait_for_signal() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     /// clap parses into whichever has the id, and panics where the types differ.
     #[test]
@@ -159,6 +171,26 @@ mod tests {
                 assert!(!globals.contains(&argument.get_id()), "{} {}", command.get_name(), argument.get_id());
             }
             commands.extend(command.get_subcommands());
+        }
+    }
+
+    #[test]
+    fn configuration_flags_are_taken_everywhere_and_told_of_where_they_matter() {
+        let help = |line: &str| {
+            let shown = command_line().try_get_matches_from(line.split(' ')).unwrap_err();
+            shown.to_string()
+        };
+        for line in ["pacs serve --help", "pacs doctor --help"] {
+            assert!(help(line).contains("--data-dir"), "{line}");
+        }
+        for line in ["pacs --help", "pacs token --help", "pacs token create --help", "pacs import --help"] {
+            assert!(!help(line).contains("--store-url"), "{line}");
+        }
+        assert!(help("pacs token --help").contains("Authorization: Bearer"));
+        for line in ["pacs --data-dir d serve", "pacs serve --data-dir d", "pacs token list --data-dir d"] {
+            let matches = command_line().try_get_matches_from(line.split(' ')).unwrap();
+            let arguments = Arguments::from_arg_matches(&matches).unwrap();
+            assert_eq!(arguments.settings.data_dir.as_deref(), Some("d"), "{line}");
         }
     }
 
