@@ -66,6 +66,7 @@ impl Archive {
         series: Option<&Uid>,
         sop_instance: Option<&Uid>,
     ) -> Result<usize, ArchiveError> {
+        let named = named(study, series, sop_instance);
         let text = |uid: Option<&Uid>| uid.map(Uid::to_string).unwrap_or_default();
         let (series, sop_instance) = (text(series), text(sop_instance));
         let mut change = self.inner.database.change().await?;
@@ -79,7 +80,7 @@ impl Archive {
         let position = write_event(&mut change, event).await?;
         let removed = remove(&mut change, study.as_str(), &series, &sop_instance, position).await?;
         if removed == 0 {
-            return Err(ArchiveError::NotFound(format!("study {study} series {series} instance {sop_instance}")));
+            return Err(ArchiveError::NotFound(named));
         }
         let record = AuditRecord {
             at: 0,
@@ -88,7 +89,7 @@ impl Archive {
             origin: origin.to_owned(),
             success: true,
             study: Some(study.to_string()),
-            detail: format!("{removed} instances; series {series} instance {sop_instance}"),
+            detail: format!("{removed} instances of {named}"),
         };
         write_audit(&mut change, &record).await?;
         announce(&self.inner.newest, change.commit().await?);
@@ -124,6 +125,13 @@ impl Archive {
             }
         }
     }
+}
+
+/// What is asked for, in words.
+fn named(study: &Uid, series: Option<&Uid>, sop_instance: Option<&Uid>) -> String {
+    let levels = [("study", Some(study)), ("series", series), ("instance", sop_instance)];
+    let named: Vec<_> = levels.into_iter().filter_map(|(level, uid)| Some(format!("{level} {}", uid?))).collect();
+    named.join(", ")
 }
 
 /// Events for rows of (study, series).

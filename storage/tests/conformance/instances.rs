@@ -138,7 +138,8 @@ async fn deleting_takes_rows_and_objects_and_recounts_what_stays() {
         for level in [Level::Patient, Level::Study, Level::Series, Level::Instance] {
             assert_eq!(archive.find(&Query::new(level)).await.expect("rows"), []);
         }
-        assert!(matches!(archive.delete(&study, None, None).await, Err(ArchiveError::NotFound(_))));
+        let error = archive.delete(&study, None, None).await.expect_err("it is gone");
+        assert_eq!(error.to_string(), format!("study {study} is not in the archive"));
         assert_sound(&archive).await;
         let events = archive.events(3, 10).await.expect("events");
         assert!(events.iter().all(|event| event.kind == EventKind::Deleted));
