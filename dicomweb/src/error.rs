@@ -94,7 +94,7 @@ impl IntoResponse for WebError {
             Self::Archive(ArchiveError::TooManyAttempts(seconds)) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
-            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+            _ if matches!(failure, Failure::Unavailable | Failure::NoRoom) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
             }
             _ => {}
@@ -129,7 +129,8 @@ fn title(failure: Failure) -> &'static str {
         Failure::NotAcceptable => "Not acceptable",
         Failure::UnsupportedMediaType => "Unsupported media type",
         Failure::TooLarge => "Too large",
-        Failure::NoRoom => "Busy",
+        Failure::NoRoom => "No room",
+        Failure::Unavailable => "Not available now",
         Failure::Undecodable => "Pixel data does not decode",
         Failure::Internal => "Internal error",
     }

@@ -26,7 +26,7 @@ pub async fn subscribe(
     State(web): State<Web>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, ArchiveError>>>, WebError> {
-    let busy = |_| WebError::Refused(Failure::NoRoom, "too many subscribers".into());
+    let busy = |_| WebError::Refused(Failure::Unavailable, "too many subscribers".into());
     let permit = Arc::clone(&web.subscribers).try_acquire_owned().map_err(busy)?;
     let newest = web.archive.newest_event();
     let resume = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse::<i64>().ok());

@@ -73,7 +73,11 @@ impl Resource {
             return Ok(vec![self.instance(web).await?.as_ref().clone()]);
         }
         let found = web.archive.instances(study, self.series.as_ref(), self.sop_instance.as_ref()).await?;
-        if found.is_empty() { Err(self.absent()) } else { Ok(found) }
+        if found.is_empty() {
+            return Err(self.absent());
+        }
+        web.archive.reach(&found).await?;
+        Ok(found)
     }
 
     /// The one instance of the path, from memory if it was asked for a moment ago and nothing has happened since.
@@ -86,6 +90,7 @@ impl Resource {
             return Ok(instance);
         }
         let instance = Arc::new(web.archive.instance(study, series, sop_instance, self.version).await?);
+        web.archive.reach([instance.as_ref()]).await?;
         web.instances.put(key, (newest, Arc::clone(&instance)));
         Ok(instance)
     }

@@ -27,8 +27,10 @@ pub enum Failure {
     /// The request body has a media type that the service does not take.
     UnsupportedMediaType,
     TooLarge,
-    /// Disk full, pool exhausted, too many associations: the peer should try again later.
+    /// The disk is full: the peer should try again when there is room.
     NoRoom,
+    /// Something of ours cannot be reached or is in too great demand: the peer should try again later.
+    Unavailable,
     /// Pixel data cannot be decoded.
     Undecodable,
     /// A fault of ours.
@@ -55,7 +57,8 @@ impl Failure {
             Self::NotAcceptable => (0xC000, 406),
             Self::UnsupportedMediaType => (0xC000, 415),
             Self::TooLarge => (0xA700, 413),
-            Self::NoRoom => (0xA700, 503),
+            Self::NoRoom => (0xA700, 507),
+            Self::Unavailable => (0xA700, 503),
             Self::Undecodable => (0xC000, 422),
             Self::Internal => (0x0110, 500),
         }

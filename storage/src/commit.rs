@@ -179,7 +179,7 @@ pub(crate) fn announce(newest: &watch::Sender<i64>, position: i64) {
 
 /// Whoever asked may have gone: then there is no one to tell, and the work is done all the same.
 fn answer(piece: Work, outcome: Result<Option<Outcome>, &sqlx::Error>) {
-    let refusal = |error: &sqlx::Error| ArchiveError::Commit(error.to_string());
+    let refusal = ArchiveError::of_commit;
     match piece {
         Work::Store(_, reply) => {
             let none = || ArchiveError::Internal("no outcome of a stored instance".into());

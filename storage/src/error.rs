@@ -1,6 +1,7 @@
 //! What the archive can fail with.
 
 use pacs_core::{Failure, data_set::ScanError, instance::InstanceError};
+use std::io::{self, ErrorKind};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -17,6 +18,12 @@ pub enum ArchiveError {
     /// Its bytes are not those that were received.
     #[error("instance {0} is damaged in the store")]
     Damaged(String),
+    /// Once more may give the whole.
+    #[error("the store gave {actual} of {expected} bytes of {key}")]
+    Truncated { key: String, expected: u64, actual: u64 },
+    /// Its pack grows in the spool of another process.
+    #[error("{0} was received by another process, which has not sealed it yet; try again in a moment")]
+    Elsewhere(String),
     #[error("instance is larger than {0} bytes")]
     TooLarge(u64),
     #[error("wrong user name or password")]
@@ -32,8 +39,8 @@ pub enum ArchiveError {
     #[error("database")]
     Database(#[from] sqlx::Error),
     /// A transaction shared with others failed.
-    #[error("commit: {0}")]
-    Commit(String),
+    #[error("commit: {reason}")]
+    Commit { failure: Failure, reason: String },
     #[error("database migration")]
     Migration(#[from] sqlx::migrate::MigrateError),
     #[error("local file")]
@@ -54,16 +61,48 @@ impl ArchiveError {
             Self::TooLarge(_) => Failure::TooLarge,
             Self::Credentials | Self::TooManyAttempts(_) => Failure::NotAuthenticated,
             Self::Conflict(_) => Failure::BadRequest,
-            Self::Io(e) if e.kind() == std::io::ErrorKind::StorageFull => Failure::NoRoom,
-            Self::Database(sqlx::Error::PoolTimedOut) => Failure::NoRoom,
-            Self::Config(_)
-            | Self::Store(_)
-            | Self::Database(_)
-            | Self::Commit(_)
-            | Self::Migration(_)
-            | Self::Io(_)
-            | Self::Damaged(_)
-            | Self::Internal(_) => Failure::Internal,
+            Self::Elsewhere(_) | Self::Truncated { .. } => Failure::Unavailable,
+            Self::Io(e) => of_io(e),
+            Self::Database(e) => of_database(e),
+            Self::Commit { failure, .. } => *failure,
+            // The store's own error says no more than that its answer was not the hoped-for one, or did not come.
+            Self::Store(object_store::Error::Generic { .. }) => Failure::Unavailable,
+            Self::Config(_) | Self::Store(_) | Self::Migration(_) | Self::Damaged(_) | Self::Internal(_) => {
+                Failure::Internal
+            }
         }
     }
+
+    /// A shared transaction failed, for one of those who share it.
+    pub(crate) fn of_commit(error: &sqlx::Error) -> Self {
+        Self::Commit { failure: of_database(error), reason: error.to_string() }
+    }
 }
+
+fn of_io(error: &io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Failure::NoRoom,
+        _ => Failure::Internal,
+    }
+}
+
+/// By SQLite's result codes and PostgreSQL's SQLSTATE.
+fn of_database(error: &sqlx::Error) -> Failure {
+    use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, WorkerCrashed};
+    match error {
+        // A lost connection, not a local file: sqlx' own errors of files come from the database.
+        Io(_) | PoolTimedOut | PoolClosed | WorkerCrashed => Failure::Unavailable,
+        Database(error) => match error.code().as_deref() {
+            Some(code) if FULL.contains(&code) => Failure::NoRoom,
+            Some(code) if AWAY.iter().any(|class| code.starts_with(class)) && code.len() == 5 => Failure::Unavailable,
+            _ => Failure::Internal,
+        },
+        _ => Failure::Internal,
+    }
+}
+
+/// SQLITE_FULL, SQLITE_IOERR_SHMSIZE (its index of the log does not grow), disk_full.
+const FULL: &[&str] = &["13", "4874", "53100"];
+
+/// Connection exceptions, shutting down or starting, too many connections.
+const AWAY: &[&str] = &["08", "57P0", "53300"];

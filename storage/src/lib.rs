@@ -34,6 +34,7 @@ pub mod accounts;
 pub mod archive;
 pub mod audit;
 mod batch;
+mod bucket;
 mod clock;
 mod commit;
 mod compaction;

@@ -1,6 +1,6 @@
 //! Instances by key in an object store: a local folder, or a bucket by URL.
 
-use crate::{config::StorageConfig, error::ArchiveError, spool::PACK};
+use crate::{bucket, config::StorageConfig, error::ArchiveError, spool::PACK};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
@@ -38,7 +38,10 @@ impl Objects {
                         let folder = folder.map_err(|()| ArchiveError::Config("store_url: no local path".into()))?;
                         Self::open_folder(folder).await
                     }
-                    _ => Self::open_bucket(&url),
+                    _ => {
+                        let (store, prefix) = bucket::open(&url)?;
+                        Ok(Self { store, prefix, folder: None })
+                    }
                 }
             }
         }
@@ -49,15 +52,6 @@ impl Objects {
         let folder = tokio::fs::canonicalize(&folder).await?;
         let store = Arc::new(LocalFileSystem::new_with_prefix(&folder)?);
         Ok(Self { store, prefix: Key::default(), folder: Some(folder) })
-    }
-
-    /// Credentials and endpoint come from the environment under the names that the clouds' own tools use.
-    fn open_bucket(url: &url::Url) -> Result<Self, ArchiveError> {
-        let cloud = |name: &str| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| name.starts_with(prefix));
-        let variables = std::env::vars().filter(|(name, _)| cloud(name));
-        let (store, prefix) =
-            object_store::parse_url_opts(url, variables.map(|(name, value)| (name.to_lowercase(), value)))?;
-        Ok(Self { store: store.into(), prefix, folder: None })
     }
 
     /// Moves or copies a synced file of the spool into the store. The object is durable when this returns; an uploaded one
@@ -132,13 +126,16 @@ impl Objects {
         self.folder.is_some()
     }
 
+    /// Bytes of an object; fewer than were asked for are an error.
     pub(crate) async fn read_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, ArchiveError> {
-        Ok(self.store.get_range(&self.key(key)?, range).await?)
+        let bytes = self.store.get_range(&self.key(key)?, range.clone()).await?;
+        whole(key, &range, bytes)
     }
 
     /// Several ranges; near ones are read together.
     pub(crate) async fn read_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
-        Ok(self.store.get_ranges(&self.key(key)?, ranges).await?)
+        let parts = self.store.get_ranges(&self.key(key)?, ranges).await?;
+        ranges.iter().zip(parts).map(|(range, bytes)| whole(key, range, bytes)).collect()
     }
 
     /// Removes an object; one that is gone already is no failure.
@@ -182,6 +179,12 @@ impl Objects {
 /// A key of its own for each pack, so that no two ever overwrite or remove each other's bytes.
 pub(crate) fn new_key(folder: &str) -> String {
     format!("{folder}/{:016x}.{PACK}", rand::random::<u64>())
+}
+
+/// The end of an answer may be lost on the way without anybody noticing.
+fn whole(key: &str, range: &Range<u64>, bytes: Bytes) -> Result<Bytes, ArchiveError> {
+    let (expected, actual) = (range.end.saturating_sub(range.start), bytes.len() as u64);
+    if actual == expected { Ok(bytes) } else { Err(ArchiveError::Truncated { key: key.to_owned(), expected, actual }) }
 }
 
 fn move_into(spooled: &Path, root: &Path, target: &Path) -> Result<(), ArchiveError> {

@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures::{
-    StreamExt,
+    StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
 use pacs_core::{
@@ -21,6 +21,7 @@ use pacs_core::{
 };
 use sqlx::{Row, any::AnyRow};
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{Read, Seek, SeekFrom},
     ops::Range,
@@ -110,6 +111,19 @@ impl Archive {
             None => ArchiveError::NotFound(format!("instance {sop_instance}")),
         };
         self.stored_instance(&row.ok_or_else(absent)?).await
+    }
+
+    /// Whether the bytes of these can be read from here: an error if they are in the spool of a process on another machine.
+    /// To be asked before an answer is begun that could not be finished.
+    pub async fn reach(&self, instances: impl IntoIterator<Item = &StoredInstance>) -> Result<(), ArchiveError> {
+        let places = instances.into_iter().map(|instance| &instance.place);
+        let open: BTreeSet<_> = places.filter(|place| !place.sealed).map(|place| place.key.as_str()).collect();
+        for key in open {
+            if self.inner.packs.file_of(key)?.is_none() && self.inner.objects.len(key).await?.is_none() {
+                return Err(ArchiveError::Elsewhere(key.to_owned()));
+            }
+        }
+        Ok(())
     }
 
     /// The whole stored file, streamed. The stream ends in an error if the file is not what was received.
@@ -203,9 +217,15 @@ impl Inner {
             let ranges = ranges.to_vec();
             return blocking(move || ranges.into_iter().map(|range| read_part(&file, range)).collect()).await;
         }
-        match ranges {
-            [range] => Ok(vec![self.objects.read_range(&place.key, range.clone()).await?]),
+        let read = match ranges {
+            [range] => self.objects.read_range(&place.key, range.clone()).await.map(|bytes| vec![bytes]),
             ranges => self.objects.read_ranges(&place.key, ranges).await,
+        };
+        match read {
+            Err(ArchiveError::Store(object_store::Error::NotFound { .. })) if !place.sealed => {
+                Err(ArchiveError::Elsewhere(place.key.clone()))
+            }
+            read => read,
         }
     }
 
@@ -253,20 +273,28 @@ fn read_part(file: &File, range: Range<u64>) -> Result<Bytes, ArchiveError> {
 
 pub(crate) type Stream = BoxStream<'static, Result<Bytes, ArchiveError>>;
 
-/// Adds up the checksum; the last piece is held back until it is right.
+/// Adds up the checksum; the last piece is held back until it is right. A stream that ends early is an error too.
 fn checked(stream: Stream, expected: u32, len: u64, uid: Uid) -> Stream {
-    let (mut left, mut sum) = (len, 0);
-    let check = move |piece: Result<Bytes, ArchiveError>| {
-        let piece = piece?;
-        sum = crc32c::crc32c_append(sum, &piece);
-        left = left.saturating_sub(piece.len() as u64);
-        if left == 0 && sum != expected {
-            tracing::error!(sop_instance_uid = %uid, "a stored instance is damaged");
-            return Err(ArchiveError::Damaged(uid.to_string()));
+    let next = move |(mut stream, left, sum): (Stream, u64, u32)| {
+        let uid = uid.clone();
+        async move {
+            let Some(piece) = stream.try_next().await? else {
+                return if left == 0 {
+                    Ok(None)
+                } else {
+                    Err(ArchiveError::Truncated { key: uid.to_string(), expected: len, actual: len - left })
+                };
+            };
+            let sum = crc32c::crc32c_append(sum, &piece);
+            let left = left.saturating_sub(piece.len() as u64);
+            if left == 0 && sum != expected {
+                tracing::error!(sop_instance_uid = %uid, "a stored instance is damaged");
+                return Err(ArchiveError::Damaged(uid.to_string()));
+            }
+            Ok(Some((piece, (stream, left, sum))))
         }
-        Ok(piece)
     };
-    stream.map(check).boxed()
+    stream::try_unfold((stream, len, 0), next).boxed()
 }
 
 /// The data set that was inflated last, by [`StoredInstance::id`].

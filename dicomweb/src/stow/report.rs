@@ -40,7 +40,8 @@ pub fn status(reports: &[Report]) -> StatusCode {
         return StatusCode::ACCEPTED;
     }
     let all = |failure| failures.iter().all(|f| *f == failure);
-    let own = [Failure::NoRoom, Failure::TooLarge, Failure::Internal].into_iter().find(|f| all(*f));
+    let own = [Failure::NoRoom, Failure::Unavailable, Failure::TooLarge, Failure::Internal];
+    let own = own.into_iter().find(|f| all(*f));
     own.and_then(|failure| StatusCode::from_u16(failure.http()).ok()).unwrap_or(StatusCode::CONFLICT)
 }
 
@@ -121,7 +122,8 @@ mod tests {
         assert_eq!(status(&[good.clone(), stored(Outcome::Identical(1)), stored(Outcome::Version(2))]), 200);
         assert_eq!(status(&[good, bad.clone()]), 202);
         assert_eq!(status(std::slice::from_ref(&bad)), 409);
-        assert_eq!(status(&[failed(Failure::NoRoom)]), 503);
+        assert_eq!(status(&[failed(Failure::NoRoom)]), 507);
+        assert_eq!(status(&[failed(Failure::Unavailable)]), 503);
         assert_eq!(status(&[failed(Failure::NoRoom), bad]), 409);
         assert_eq!(status(&[stored(Outcome::Rejected)]), 409);
     }

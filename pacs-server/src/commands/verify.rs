@@ -23,6 +23,9 @@ pub async fn verify(config: &Config, arguments: VerifyArguments) -> anyhow::Resu
     let found = archive.verify(arguments.read, |read| bar.set_position(read)).await?;
     bar.finish_and_clear();
     println!("{} packs in the catalog, {} instances read", found.packs, found.instances);
+    for key in &found.elsewhere {
+        println!("elsewhere {key}: not sealed, and in no spool of this machine; start pacs where it was received");
+    }
     for key in &found.missing {
         println!("missing   {key}: in the catalog and not in the store; restore it from a backup");
     }

@@ -1,5 +1,6 @@
 //! What every database and object store must do alike. PostgreSQL is tried where `PACS_TEST_POSTGRES_URL` points to a
-//! server that lets us make databases (`scripts/postgres-for-tests`).
+//! server that lets us make databases (`scripts/postgres-for-tests`), S3 where `PACS_TEST_S3_URL` names a bucket and the
+//! environment how to reach it (`scripts/s3-for-tests`).
 
 mod crash;
 mod instances;
@@ -8,6 +9,7 @@ mod names;
 mod non_patient;
 mod packs;
 mod people;
+mod processes;
 mod support;
 mod versions;
 mod work;

@@ -149,6 +149,24 @@ pub async fn postgres_and_folder() -> Option<Home> {
     Some(home)
 }
 
+impl Home {
+    /// In the bucket of the tests, under a prefix of its own, instead of in a folder.
+    pub fn in_bucket(mut self, bucket: &str, name: &'static str) -> Self {
+        self.config.store_url = Some(format!("{bucket}/{:016x}", rand::random::<u64>()));
+        self.name = name;
+        self
+    }
+}
+
+/// `None`, with the reason printed, without a server.
+pub fn bucket() -> Option<String> {
+    let bucket = std::env::var("PACS_TEST_S3_URL").ok();
+    if bucket.is_none() {
+        println!("skipped: S3, as PACS_TEST_S3_URL is not set");
+    }
+    bucket
+}
+
 /// Runs a story over each combination of database and object store.
 pub async fn everywhere<F: Future<Output = ()>>(story: impl Fn(Archive) -> F) {
     everywhere_with(|_| {}, story).await;
@@ -160,11 +178,11 @@ pub async fn everywhere_with<F: Future<Output = ()>>(
     story: impl Fn(Archive) -> F,
 ) {
     let mut homes = vec![sqlite_and_folder()];
-    let mut in_memory = sqlite_and_folder();
-    in_memory.config.store_url = Some("memory:///yinghai".into());
-    in_memory.name = "SQLite, memory";
-    homes.push(in_memory);
     homes.extend(postgres_and_folder().await);
+    if let Some(bucket) = bucket() {
+        homes.push(sqlite_and_folder().in_bucket(&bucket, "SQLite, S3"));
+        homes.extend(postgres_and_folder().await.map(|home| home.in_bucket(&bucket, "PostgreSQL, S3")));
+    }
     for mut home in homes {
         println!("over {}", home.name);
         configure(&mut home.config);
