@@ -130,3 +130,37 @@ fn application_entities_are_let_in_and_shut_out() {
     run(&mut in_folder(folder.path(), &["ae", "remove", "CT1"]));
     assert!(!run(&mut in_folder(folder.path(), &["ae", "list"])).contains("CT1"));
 }
+
+#[test]
+fn a_lost_catalog_comes_back_from_the_store_and_damage_is_named() {
+    let Some(slices) = shared("data/conformance/series/gantry-tilt-philips") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    run(&mut in_folder(folder.path(), &["import", slices.to_str().expect("a path")]));
+    let before = run(&mut in_folder(folder.path(), &["export", "before", "--all"]));
+    assert!(run(&mut in_folder(folder.path(), &["verify", "--read"])).contains("sound"));
+
+    let data = folder.path().join("yinghai-data");
+    for file in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
+        let _ = fs::remove_file(data.join(file));
+    }
+    let lost = output(&mut in_folder(folder.path(), &["verify"]));
+    assert_eq!(lost.status.code(), Some(1), "{}", text_of(&lost));
+    assert!(text_of(&lost).contains("`pacs reindex` takes it in"), "{}", text_of(&lost));
+    run(&mut in_folder(folder.path(), &["reindex"]));
+    assert!(run(&mut in_folder(folder.path(), &["verify", "--read"])).contains("sound"));
+    let after = run(&mut in_folder(folder.path(), &["export", "after", "--all"]));
+    assert_eq!(before.replace("before", "after"), after);
+    run(Command::new("diff").args(["-r", "before", "after"]).current_dir(folder.path()));
+
+    let packs = run(Command::new("find").arg(data.join("objects")).args(["-name", "*.tar"]));
+    let pack = packs.lines().next().expect("a pack");
+    run(Command::new("tar").args(["-tf", pack]));
+    let mut bytes = fs::read(pack).expect("read");
+    bytes[2000] ^= 1;
+    fs::write(pack, bytes).expect("written");
+    let damaged = output(&mut in_folder(folder.path(), &["verify", "--read"]));
+    assert_eq!(damaged.status.code(), Some(1), "{}", text_of(&damaged));
+    assert!(text_of(&damaged).contains("damaged   "), "{}", text_of(&damaged));
+    let export = output(&mut in_folder(folder.path(), &["export", "damaged", "--all"]));
+    assert!(!export.status.success(), "what is damaged never leaves as good");
+}

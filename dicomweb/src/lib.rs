@@ -9,7 +9,7 @@
 //! | `stow` | store (§10.5) |
 //! | `non_patient` | palettes, protocols, templates (§12) |
 //! | `versions` | several contents under one SOP Instance UID |
-//! | `events`, `status` | server-sent events, health, jobs |
+//! | `events`, `status` | the change feed, health, jobs |
 //! | `viewer` | the built-in files |
 //! | `media_type`, `multipart` | Accept and multipart/related, pure |
 //! | `workers`, `decode`, `scan`, `convert` | work on pixels and bytes off the async threads, bounded |
@@ -87,6 +87,7 @@ pub fn router(archive: Archive, config: WebConfig) -> Router {
         .merge(behind(Right::Read, read()))
         .merge(behind(Right::Store, store()))
         .merge(behind(Right::Delete, remove()));
+    let changes = behind(Right::Search, Router::new().route("/changes", get(events::changes)));
     let api = behind(
         Right::Search,
         Router::new().route("/events", get(events::subscribe)).route("/status", get(status::status)),
@@ -97,6 +98,7 @@ pub fn router(archive: Archive, config: WebConfig) -> Router {
     Router::new()
         .nest("/dicom-web", dicom_web)
         .nest("/api", api)
+        .merge(changes)
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .fallback(get(viewer::file))

@@ -163,7 +163,7 @@ async fn write(
             Work::EndTransfers(_) | Work::Close(_) => None,
         });
     }
-    write_counts(&mut change, &mut batch).await?;
+    write_counts(&mut change, &batch).await?;
     let learnt = batch.learnt();
     Ok((change.commit().await?, learnt, outcomes))
 }

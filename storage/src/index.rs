@@ -4,7 +4,7 @@
 //! Counts, sizes and Modalities in Study are kept up to date here, not counted when asked for.
 
 use crate::{
-    batch::{Batch, Keys},
+    batch::{Batch, Count, Keys},
     clock::now,
     config::SameUidOtherContent,
     database::Change,
@@ -23,7 +23,7 @@ use pacs_core::{
     query::{ATTRIBUTES, Attribute, Level, moment_text, name_groups, number_text},
     tags,
 };
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 use std::sync::LazyLock;
 
 /// An instance that is safe in a pack, and whose rows are to be written.
@@ -119,19 +119,23 @@ async fn store_next(
     Ok(written)
 }
 
-/// Writes what [`Batch::count`] added up.
-pub(crate) async fn write_counts(change: &mut Change<'_>, batch: &mut Batch<'_>) -> Result<(), sqlx::Error> {
-    for (statement, counts) in [(COUNT_IN_SERIES, &batch.of_series), (COUNT_IN_STUDY, &batch.of_study)] {
-        for (key, count) in counts {
-            sqlx::query(statement)
-                .bind(*key)
-                .bind(count.instances)
-                .bind(count.byte_len)
-                .bind(now())
-                .bind(count.position)
-                .execute(&mut *change.transaction)
-                .await?;
+/// Writes what [`Batch::count`] added up, in one go.
+pub(crate) async fn write_counts(change: &mut Change<'_>, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
+    let mut statements = String::new();
+    for (table, counts) in [("series", &batch.of_series), ("study", &batch.of_study)] {
+        for (key, Count { instances, byte_len, position }) in counts {
+            let announced = if table == "series" { ", announced = 0" } else { "" };
+            statements += &format!(
+                "update {table} set number_of_{table}_related_instances = number_of_{table}_related_instances + {instances},
+                    byte_len = byte_len + {byte_len}, changed_at = {}, changed_position = {position}{announced}
+                where {table}_key = {key};",
+                now()
+            );
         }
+    }
+    if !statements.is_empty() {
+        // Numbers of ours and nothing else.
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *change.transaction).await?;
     }
     Ok(())
 }
@@ -502,16 +506,6 @@ const PUT_PACK: &str = "insert into pack (pack_key, series_key, object_key, seal
         metadata_len, index_offset, index_len, metadata_position)
     values ($1, $2, $3, 0, 0, 0, 0, 0, 0, 0, 0)
     on conflict (object_key) do update set object_key = excluded.object_key returning pack_key";
-
-const COUNT_IN_SERIES: &str = "update series set
-        number_of_series_related_instances = number_of_series_related_instances + $2, byte_len = byte_len + $3,
-        changed_at = $4, changed_position = $5, announced = 0
-    where series_key = $1";
-
-const COUNT_IN_STUDY: &str = "update study set
-        number_of_study_related_instances = number_of_study_related_instances + $2, byte_len = byte_len + $3,
-        changed_at = $4, changed_position = $5
-    where study_key = $1";
 
 const COUNT_SERIES: &str = "update study set number_of_study_related_series = number_of_study_related_series + 1
     where study_key = $1";

@@ -29,7 +29,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    const ALL: [Self; 3] = [Self::InstanceStored, Self::SeriesComplete, Self::Deleted];
+    pub const ALL: [Self; 3] = [Self::InstanceStored, Self::SeriesComplete, Self::Deleted];
 
     /// The word in the database and on the wire.
     pub const fn as_str(self) -> &'static str {

@@ -248,6 +248,31 @@ async fn a_stream_of_events_opens_before_anything_happens() {
 }
 
 #[tokio::test]
+async fn the_change_feed_is_a_list_with_filters_and_a_place_to_go_on() {
+    let (server, _) = with_one().await;
+    assert_eq!(server.send(Request::delete(PATH), Body::empty()).await.status, 204);
+    let all = server.get("/changes", "application/json").await.json();
+    let kinds = |list: &serde_json::Value| -> Vec<String> {
+        let changes = list["changes"].as_array().unwrap();
+        changes.iter().map(|change| change["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    // The instance that was deleted is told of by its deletion alone.
+    assert_eq!((kinds(&all), &all["done"]), (vec!["deleted".to_owned()], &true.into()));
+    let since = server.get(&format!("/changes?since={}", all["last"]), "*/*").await.json();
+    assert_eq!((kinds(&since).len(), &since["last"]), (0, &all["last"]));
+    for (query, expected) in
+        [("types=deleted", 1), ("types=instance_stored", 0), ("study=1.2.3", 1), ("study=1.2.4", 0)]
+    {
+        assert_eq!(kinds(&server.get(&format!("/changes?{query}"), "*/*").await.json()).len(), expected, "{query}");
+    }
+    for query in ["types=eaten", "since=x", "colour=red", "study=../x"] {
+        assert_eq!(server.get(&format!("/changes?{query}"), "*/*").await.status, 400, "{query}");
+    }
+    let server = Server::start(false).await;
+    assert_eq!(server.get("/changes", "*/*").await.status, 401);
+}
+
+#[tokio::test]
 async fn the_status_says_where_to_push() {
     let server = Server::start(true).await;
     let status = server.get("/api/status", "*/*").await.json();

@@ -100,7 +100,7 @@ async fn filled(studies: usize) -> (Archive, tempfile::TempDir) {
         for n in start..studies.min(start + 1000) {
             store(&mut change, &mut batch, &new_instance(n)).await.expect("rows");
         }
-        write_counts(&mut change, &mut batch).await.expect("counts");
+        write_counts(&mut change, &batch).await.expect("counts");
         change.commit().await.expect("a commit");
     }
     (archive, folder)
