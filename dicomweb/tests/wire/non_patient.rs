@@ -34,7 +34,9 @@ async fn a_palette_is_stored_among_instances_found_and_comes_back_as_it_was() {
 #[tokio::test]
 async fn a_search_finds_by_any_attribute_and_pages() {
     let server = Server::start(true).await;
-    server.stow(&[palette("1.2.9", "HOT_IRON"), palette("1.2.10", "PET")]).await;
+    // One request stores side by side, in no order.
+    server.stow(&[palette("1.2.9", "HOT_IRON")]).await;
+    server.stow(&[palette("1.2.10", "PET")]).await;
     let found = async |query: &str| {
         let answer = server.get(&format!("/dicom-web/color-palettes{query}"), "*/*").await;
         assert_eq!(answer.status, 200, "{query}");
