@@ -106,7 +106,10 @@ impl Packs {
             let pack = self.pack_of(folder, is_new_series)?;
             // Closed since: the next round finds or makes another.
             if let Some((slot, undecided)) = pack.append(part10, record, packed)? {
-                pack.sync(&slot)?;
+                if let Err(error) = pack.sync(&slot) {
+                    self.state().close(folder, &pack);
+                    return Err(error.into());
+                }
                 let (bytes, instances) = pack.size();
                 if bytes >= FULL_BYTES || instances >= FULL_INSTANCES {
                     self.state().close(folder, &pack);

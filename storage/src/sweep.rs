@@ -36,12 +36,12 @@ impl Archive {
     pub async fn announce_quiet_series(&self) -> Result<usize, ArchiveError> {
         self.inner.committer.submit(Work::EndTransfers).await?;
         let quiet = i64::try_from(self.inner.config.quiet_seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
-        let before = now().saturating_sub(quiet);
-        if sqlx::query(ANY_QUIET).bind(before).fetch_optional(&self.inner.database.pool).await?.is_none() {
+        let (before, after) = (now().saturating_sub(quiet), now().saturating_add(quiet));
+        if sqlx::query(ANY_QUIET).bind(before).bind(after).fetch_optional(&self.inner.database.pool).await?.is_none() {
             return Ok(0);
         }
         let mut change = self.inner.database.change().await?;
-        let rows = sqlx::query(QUIET).bind(before).fetch_all(&mut *change.transaction).await?;
+        let rows = sqlx::query(QUIET).bind(before).bind(after).fetch_all(&mut *change.transaction).await?;
         write_complete(&mut change, &rows).await?;
         announce(&self.inner.newest, change.commit().await?);
         Ok(rows.len())
@@ -150,9 +150,11 @@ async fn write_complete(change: &mut Change<'_>, rows: &[AnyRow]) -> Result<(), 
     Ok(())
 }
 
-const ANY_QUIET: &str = "select series_key from series where announced = 0 and changed_at <= $1 limit 1";
+// A change far in the future was made before the clock was put back.
+const ANY_QUIET: &str = "select series_key from series
+    where announced = 0 and (changed_at <= $1 or changed_at > $2) limit 1";
 
-const QUIET: &str = "update series set announced = 1 where announced = 0 and changed_at <= $1
+const QUIET: &str = "update series set announced = 1 where announced = 0 and (changed_at <= $1 or changed_at > $2)
     returning (select study_instance_uid from study where study.study_key = series.study_key), series_instance_uid";
 
 const RELEASE: &str = "update series set announced = 1 where announced = 0 and series_instance_uid = $1

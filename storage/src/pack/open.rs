@@ -40,8 +40,7 @@ pub(crate) struct OpenPack {
     /// The catalog knew nothing of the series when the pack was made.
     is_new_series: bool,
     tail: Mutex<Tail>,
-    /// How much of the file is on stable storage.
-    synced: Mutex<u64>,
+    synced: Mutex<Synced>,
     /// Instances of which the catalog has not decided yet.
     undecided: Arc<AtomicUsize>,
 }
@@ -72,6 +71,15 @@ struct Tail {
     uids: HashSet<u64>,
 }
 
+/// How much of the file is on stable storage.
+#[derive(Default)]
+struct Synced {
+    end: u64,
+    /// A sync failed. The system may have let go of what it could not write, and tells that but once: no later sync says
+    /// anything about it.
+    is_broken: bool,
+}
+
 impl OpenPack {
     /// Makes an empty pack; its name is durable when this returns.
     pub(crate) fn create(folder: &Path, key: String, is_new_series: bool) -> io::Result<Self> {
@@ -99,7 +107,7 @@ impl OpenPack {
             file,
             is_new_series: false,
             tail: Mutex::new(tail),
-            synced: Mutex::new(0),
+            synced: Mutex::default(),
             undecided: Arc::default(),
         }
     }
@@ -137,14 +145,23 @@ impl OpenPack {
         file.write_all(&record_entry(number, record, packed)?)
     }
 
-    /// Returns when everything up to `slot` is on stable storage; one sync serves all who wait for it.
+    /// Returns when everything up to `slot` is on stable storage; one sync serves all who wait for it. After a failure the
+    /// pack is closed, and all who wait fail.
     pub(crate) fn sync(&self, slot: &Slot) -> io::Result<()> {
         let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
-        if *synced < slot.end {
-            let end = self.tail().end;
-            self.file.sync_data()?;
-            *synced = end;
+        if synced.end >= slot.end {
+            return Ok(());
         }
+        if synced.is_broken {
+            return Err(io::Error::other("an earlier sync of the pack failed"));
+        }
+        let end = self.tail().end;
+        if let Err(error) = self.file.sync_data() {
+            synced.is_broken = true;
+            self.close();
+            return Err(error);
+        }
+        synced.end = end;
         Ok(())
     }
 
@@ -288,4 +305,23 @@ fn record_entry(number: u32, record: &Record, packed: &[u8]) -> io::Result<Vec<u
 
 fn name(number: u32, record: &Record, extension: &str) -> String {
     format!("{number:04}_{}.{extension}", record.sop_instance)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_sync_that_failed_nothing_in_the_pack_is_called_durable_any_more() {
+        // This device takes everything and cannot be synced.
+        let path = PathBuf::from("/dev/null");
+        let device = File::options().read(true).write(true).open(&path).expect("a device");
+        let pack = OpenPack::around("ab/1/1.2/0123.tar".into(), path, device, 0, true);
+        let record = super::super::tests::record(&[7; 100]);
+        let (first, _undecided) = pack.append(&[7; 100], &record, b"record").expect("written").expect("open");
+        let (second, _undecided) = pack.append(&[7; 100], &record, b"record").expect("written").expect("open");
+        assert!(pack.sync(&first).is_err());
+        assert!(pack.sync(&second).is_err());
+        assert!(pack.append(&[7; 100], &record, b"record").expect("no failure").is_none());
+    }
 }

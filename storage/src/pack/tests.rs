@@ -6,7 +6,7 @@ use super::{
 use proptest::prelude::*;
 use std::{fs, path::Path, process::Command};
 
-fn record(part10: &[u8]) -> Record {
+pub(super) fn record(part10: &[u8]) -> Record {
     let uid = |text: &str| text.parse::<Uid>().expect("a UID");
     Record {
         study: Some(uid("1")),

@@ -1,6 +1,6 @@
 //! What got success is there after `kill -9`; what did not leaves no half instance.
 
-use crate::support::{Slice, assert_sound, everywhere, sqlite_and_folder, uid};
+use crate::support::{Home, Slice, assert_sound, bucket, everywhere, only_row, sqlite_and_folder, uid};
 use futures::future::join_all;
 use pacs_core::{
     query::{Level, Query},
@@ -14,24 +14,39 @@ use std::{
 };
 use storage::{Archive, Expected, Origin, StorageConfig};
 
-/// Set for the child process, which stores until it is killed.
+/// Set for the child process, which stores until it is killed: data folder, and store if it is not in there.
 const CHILD: &str = "STORAGE_CRASH_TEST_FOLDER";
-const KILLS: u64 = 6;
+const STORE: &str = "STORAGE_CRASH_TEST_STORE";
+/// The long mode: so many kills, by this variable. 200 take some minutes.
+const LONG: &str = "PACS_TEST_KILLS";
+const KILLS: u64 = 20;
+/// After so many kills the next ones find an empty archive, for each is looked through whole.
+const A_LIFE: u64 = 10;
 
-/// Not a test by itself: the victim of the one below.
+/// Not a test by itself: the victim of the ones below. Packs are sealed and made anew while more comes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn victim() {
     let Ok(folder) = std::env::var(CHILD) else { return };
-    let config = StorageConfig { data_dir: folder.into(), ..StorageConfig::default() };
+    let store_url = std::env::var(STORE).ok();
+    let config = StorageConfig { data_dir: folder.into(), store_url, quiet_seconds: 0, ..StorageConfig::default() };
     let archive = Archive::open(&config).await.expect("an archive");
-    join_all((0..4).map(|_| send_forever(&archive))).await;
+    futures::join!(join_all((1..=4).map(|series| send_forever(&archive, series))), seal_forever(&archive));
 }
 
-async fn send_forever(archive: &Archive) {
+async fn send_forever(archive: &Archive, series: u8) {
     loop {
-        let slice = Slice::new("1.1", "1.1.1", &format!("1.1.1.{}", rand::random::<u32>()));
+        let series = format!("1.1.{}", series % 3);
+        let slice = Slice::new("1.1", &series, &format!("{series}.{}", rand::random::<u32>()));
         slice.sent_to(archive).await;
         println!("stored {} .", slice.sop_instance);
+    }
+}
+
+async fn seal_forever(archive: &Archive) {
+    loop {
+        archive.seal_quiet_packs().await;
+        archive.compact_one_series().await.expect("packs made anew");
+        archive.remove_doomed_objects().await.expect("a look");
     }
 }
 
@@ -40,6 +55,7 @@ fn run_and_kill(config: &StorageConfig, after: Duration) -> BTreeSet<String> {
     let mut child = Command::new(std::env::current_exe().expect("this test"))
         .args(["crash::victim", "--exact", "--nocapture"])
         .env(CHILD, &config.data_dir)
+        .envs(config.store_url.iter().map(|url| (STORE, url)))
         .stdout(Stdio::piped())
         .spawn()
         .expect("a child");
@@ -59,27 +75,42 @@ fn is_stored(line: &str) -> bool {
 
 #[tokio::test]
 async fn every_acknowledged_instance_survives_a_kill() {
-    let home = sqlite_and_folder();
-    let mut acknowledged = BTreeSet::new();
-    for round in 0..KILLS {
-        acknowledged.extend(run_and_kill(&home.config, Duration::from_millis(37 * round)));
-        let archive = home.open().await;
-        let rows = archive.find(&Query::new(Level::Instance)).await.expect("rows");
-        let held: BTreeSet<_> = rows.iter().map(|row| row.values[&tags::SOP_INSTANCE_UID].clone()).collect();
-        assert!(acknowledged.is_subset(&held), "round {round}: {:?}", acknowledged.difference(&held));
-        assert_sound(&archive).await;
-        for sop_instance in &held {
-            let stored = Slice::new("1.1", "1.1.1", sop_instance).held_in(&archive).await;
-            assert_eq!(archive.read_frame(&stored, 0).await.expect("its frame").0.len(), 256);
-        }
-        let study = archive.find(&Query::new(Level::Study)).await.expect("rows").remove(0);
-        assert_eq!(study.values[&tags::NUMBER_OF_STUDY_RELATED_INSTANCES], held.len().to_string());
-        assert_eq!(archive.events(0, u32::MAX).await.expect("events").len(), held.len());
-        assert_eq!(archive.verify_audit_trail().await.expect("a check"), None);
-        archive.close().await;
-        drop(archive);
+    let kills = std::env::var(LONG).map_or(KILLS, |kills| kills.parse().expect("a number"));
+    for _ in 0..kills.div_ceil(A_LIFE) {
+        a_life_of_kills(&sqlite_and_folder(), A_LIFE).await;
     }
-    assert!(acknowledged.len() >= KILLS as usize);
+    if let Some(bucket) = bucket() {
+        a_life_of_kills(&sqlite_and_folder().in_bucket(&bucket, "SQLite, S3"), kills.div_ceil(A_LIFE)).await;
+    }
+}
+
+async fn a_life_of_kills(home: &Home, kills: u64) {
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..kills {
+        acknowledged.extend(run_and_kill(&home.config, Duration::from_millis(rand::random_range(0..300))));
+        let archive = home.open().await;
+        assert_whole(&archive, &acknowledged, round).await;
+        archive.close().await;
+    }
+    assert!(acknowledged.len() >= kills as usize);
+}
+
+async fn assert_whole(archive: &Archive, acknowledged: &BTreeSet<String>, round: u64) {
+    let rows = archive.find(&Query::new(Level::Instance)).await.expect("rows");
+    let held: BTreeSet<_> = rows.iter().map(|row| row.values[&tags::SOP_INSTANCE_UID].clone()).collect();
+    assert!(acknowledged.is_subset(&held), "round {round}: {:?}", acknowledged.difference(&held));
+    assert_sound(archive).await;
+    for sop_instance in &held {
+        let (series, _) = sop_instance.rsplit_once('.').expect("a series");
+        let stored = Slice::new("1.1", series, sop_instance).held_in(archive).await;
+        assert_eq!(archive.read_frame(&stored, 0).await.expect("its frame").0.len(), 256);
+    }
+    let items = archive.metadata(&uid("1.1"), None, None).await.expect("metadata");
+    assert_eq!(items.len(), held.len(), "round {round}");
+    let study = only_row(archive, Level::Study).await;
+    assert_eq!(study.values[&tags::NUMBER_OF_STUDY_RELATED_INSTANCES], held.len().to_string());
+    assert_eq!(archive.events(0, u32::MAX).await.expect("events").len(), held.len());
+    assert_eq!(archive.verify_audit_trail().await.expect("a check"), None);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! environment how to reach it (`scripts/s3-for-tests`).
 
 mod crash;
+mod faults;
 mod instances;
 mod matching;
 mod names;
@@ -10,6 +11,7 @@ mod non_patient;
 mod packs;
 mod people;
 mod processes;
+mod proxy;
 mod support;
 mod versions;
 mod work;
