@@ -5,6 +5,7 @@
 //! Orthanc listens on every address.
 
 use anyhow::{Context, bail};
+use pacs_core::{TransferSyntax, Uid, part10::write_meta};
 use pacs_server::phantom::Phantom;
 use reqwest::blocking::Client;
 use serde_json::Value;
@@ -33,6 +34,10 @@ struct Arguments {
 
 /// dcmtk, on both ends, waits for the delayed acknowledgement of TCP otherwise: 40 ms an instance.
 const NO_DELAY: [(&str, &str); 1] = [("TCP_NODELAY", "1")];
+/// Instances of each of the two tiny series.
+const TINY: u16 = 1000;
+/// Of the long instance: 210 MB.
+const FRAMES: u16 = 400;
 /// Seconds without an instance after which a series is complete, where the AI is measured.
 const QUIET: u32 = 1;
 
@@ -68,6 +73,7 @@ fn main() -> anyhow::Result<()> {
 
     println!("| figure | {} | {} | ratio |\n|---|---|---|---|", subjects[0].name, subjects[1].name);
     let megabytes = |folders: &[&Path]| -> f64 { folders.iter().map(|f| size(f)).sum::<u64>() as f64 / 1e6 };
+    let before = both(&subjects, cpu)?;
     let one = both(&subjects, |s| push(s, &[&large]))?;
     row("ingest, 1 association, instances/s", one.map(|t| f64::from(arguments.slices) / t));
     row("ingest, 1 association, MB/s", one.map(|t| megabytes(&[&large]) / t));
@@ -75,6 +81,12 @@ fn main() -> anyhow::Result<()> {
     let parallel = both(&subjects, |s| push(s, &folders))?;
     row("ingest, 4 associations, instances/s", parallel.map(|t| f64::from(arguments.slices / 4 * 4) / t));
     row("ingest, 4 associations, MB/s", parallel.map(|t| megabytes(&folders) / t));
+    let after = both(&subjects, cpu)?;
+    let gigabytes = (megabytes(&[&large]) + megabytes(&folders)) / 1e3;
+    row("ingest, CPU s/GB", [0, 1].map(|i| (after[i] - before[i]) / gigabytes));
+    row("resident memory at most until here, MiB", [peak(&subjects[0])?, peak(&subjects[1])?]);
+    tiny(work.path(), &subjects)?;
+    long(work.path(), &subjects)?;
 
     let phantom = phantom(11, arguments.slices);
     let series = format!("/studies/{}/series/{}", phantom.study_uid(), phantom.series_uid());
@@ -103,6 +115,90 @@ fn main() -> anyhow::Result<()> {
     println!("| chest CT of {} slices, pushed to report stored, s | {:.1} |", count(&chest), report(&reader, &chest)?);
     println!("| resident memory after that, MiB | {:.1} |", resident(&reader)?);
     Ok(())
+}
+
+/// Instances of 600 bytes over two associations: what an instance costs whatever its size.
+fn tiny(work: &Path, subjects: &[Subject; 2]) -> anyhow::Result<()> {
+    let folders = [work.join("tiny0"), work.join("tiny1")];
+    for (series, folder) in folders.iter().enumerate() {
+        fs::create_dir_all(folder)?;
+        for n in 0..TINY {
+            fs::write(folder.join(format!("{n:05}.dcm")), image(&format!("1.2.{series}.1.{n}"), 8, 1))?;
+        }
+    }
+    let folders = folders.each_ref().map(PathBuf::as_path);
+    let before = both(subjects, cpu)?;
+    let seconds = both(subjects, |s| push(s, &folders))?;
+    let after = both(subjects, cpu)?;
+    let count = f64::from(2 * TINY);
+    row("tiny instances, 2 associations, instances/s", seconds.map(|t| count / t));
+    row("tiny instances, CPU ms each", [0, 1].map(|i| (after[i] - before[i]) * 1e3 / count));
+    Ok(())
+}
+
+/// A frame in the middle of an instance of many.
+fn long(work: &Path, subjects: &[Subject; 2]) -> anyhow::Result<()> {
+    let folder = work.join("long");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("long.dcm"), image("1.2.9.1.1", 512, FRAMES))?;
+    both(subjects, |s| push(s, &[&folder]))?;
+    let path = "/studies/1.2.9/series/1.2.9.1/instances/1.2.9.1.1/frames/";
+    let accept = "multipart/related; type=\"application/octet-stream\"; transfer-syntax=*";
+    let before = both(subjects, cpu)?;
+    let times = both(subjects, |s| latencies(s, 9, |n| format!("{path}{}", FRAMES / 2 + n as u16), accept))?;
+    let after = both(subjects, cpu)?;
+    quantiles(&format!("one frame of {FRAMES}, ms"), &times);
+    row("one frame of many, CPU ms", [0, 1].map(|i| (after[i] - before[i]) * 1e2));
+    row("resident memory at most until here, MiB", [peak(&subjects[0])?, peak(&subjects[1])?]);
+    Ok(())
+}
+
+/// A Part 10 file with `frames` square frames of 16 bits; the UID's last two components are series and number.
+fn image(uid: &str, side: u16, frames: u16) -> Vec<u8> {
+    let up = |uid: &str| uid.rsplit_once('.').map_or_else(String::new, |(head, _)| head.to_owned());
+    let (series, class) = (up(uid), "1.2.840.10008.5.1.4.1.1.7.3");
+    let uid_of = |text: &str| text.parse::<Uid>();
+    let (Ok(class_uid), Ok(instance)) = (uid_of(class), uid_of(uid)) else { return Vec::new() };
+    let mut file = write_meta(&class_uid, &instance, &TransferSyntax::explicit_little(), None);
+    let mut text = |group: u16, element: u16, vr: &str, value: &str, pad: u8| {
+        let mut value = value.as_bytes().to_vec();
+        value.resize(value.len().next_multiple_of(2), pad);
+        file.extend([group.to_le_bytes(), element.to_le_bytes()].concat());
+        file.extend(vr.as_bytes());
+        file.extend((value.len() as u16).to_le_bytes());
+        file.extend(value);
+    };
+    let words = |n: u16| String::from_utf8_lossy(&n.to_le_bytes()).into_owned();
+    text(0x0008, 0x0016, "UI", class, 0);
+    text(0x0008, 0x0018, "UI", uid, 0);
+    text(0x0008, 0x0060, "CS", "OT", b' ');
+    text(0x0010, 0x0010, "PN", "Bench^Tiny", b' ');
+    text(0x0010, 0x0020, "LO", "TINY", b' ');
+    text(0x0020, 0x000D, "UI", &up(&series), 0);
+    text(0x0020, 0x000E, "UI", &series, 0);
+    text(0x0028, 0x0002, "US", &words(1), 0);
+    text(0x0028, 0x0004, "CS", "MONOCHROME2", b' ');
+    text(0x0028, 0x0008, "IS", &frames.to_string(), b' ');
+    text(0x0028, 0x0010, "US", &words(side), 0);
+    text(0x0028, 0x0011, "US", &words(side), 0);
+    text(0x0028, 0x0100, "US", &words(16), 0);
+    text(0x0028, 0x0101, "US", &words(16), 0);
+    text(0x0028, 0x0102, "US", &words(15), 0);
+    text(0x0028, 0x0103, "US", &words(0), 0);
+    let bytes = usize::from(side) * usize::from(side) * 2 * usize::from(frames);
+    file.extend(b"\xe0\x7f\x10\x00OW\0\0");
+    file.extend((bytes as u32).to_le_bytes());
+    file.resize(file.len() + bytes, 7);
+    file
+}
+
+/// Seconds of processor time so far.
+fn cpu(subject: &Subject) -> anyhow::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", subject.process.id()))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).context("no processor time");
+    // utime and stime, in ticks of 10 ms.
+    Ok((ticks(11)? + ticks(12)?) / 100.0)
 }
 
 /// Seconds from the last slice of a series to the Structured Report about it, the quiet time left out.
@@ -264,8 +360,17 @@ fn instances(subject: &Subject, series: &str) -> anyhow::Result<Vec<String>> {
 }
 
 fn resident(subject: &Subject) -> anyhow::Result<f64> {
+    memory(subject, "VmRSS:")
+}
+
+fn peak(subject: &Subject) -> anyhow::Result<f64> {
+    memory(subject, "VmHWM:")
+}
+
+/// MiB.
+fn memory(subject: &Subject, what: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{}/status", subject.process.id()))?;
-    let line = status.lines().find(|l| l.starts_with("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find(|l| l.starts_with(what)).context("no such line")?;
     let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
     Ok(kib / 1024.0)
 }

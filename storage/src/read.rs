@@ -91,6 +91,23 @@ impl Archive {
         self.stored_instances(&rows).await
     }
 
+    /// The first of them, without looking at the others.
+    pub async fn first_instance(
+        &self,
+        study: &Uid,
+        series: Option<&Uid>,
+    ) -> Result<Option<StoredInstance>, ArchiveError> {
+        let row = sqlx::query(FIRST_INSTANCE)
+            .bind(study.as_str())
+            .bind(series.map_or("", Uid::as_str))
+            .fetch_optional(&self.inner.database.pool)
+            .await?;
+        match row {
+            Some(row) => Ok(Some(self.stored_instance(&row).await?)),
+            None => Ok(None),
+        }
+    }
+
     /// One instance: its current version, or the one of a number.
     pub async fn instance(
         &self,
@@ -397,6 +414,15 @@ const INSTANCES: &str = select_instances!(
     "where st.study_instance_uid = $1 and ($2 = '' or se.series_instance_uid = $2)
         and ($3 = '' or i.sop_instance_uid = $3) and i.is_current = 1
     order by se.series_order, se.series_key, i.instance_order, i.instance_key"
+);
+
+const FIRST_INSTANCE: &str = select_instances!(
+    "",
+    "where se.series_key = (select one.series_key from study of_one join series one on one.study_key = of_one.study_key
+            where of_one.study_instance_uid = $1 and ($2 = '' or one.series_instance_uid = $2)
+            order by one.series_order, one.series_key limit 1)
+        and i.is_current = 1
+    order by i.instance_order, i.instance_key limit 1"
 );
 
 const INSTANCE: &str = select_instances!(

@@ -127,10 +127,15 @@ impl Inner {
     /// Writes the rows that the catalog lacks of packs that ended processes left in the spool.
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<(), ArchiveError> {
         let archive = self.clone();
+        let mut is_behind = false;
         for Adopted { pack, instances } in blocking(move || archive.packs.adopt()).await? {
             let known = self.known(&pack.key).await?;
             let missing: Vec<_> = instances.into_iter().filter(|found| !known.contains(&found.offset)).collect();
             if !missing.is_empty() {
+                if !std::mem::replace(&mut is_behind, true) {
+                    // Positions that were lost have been shown to clients, in entity tags for one: no second use of them.
+                    self.database.change_of(LOST_AT_MOST).await?.commit().await?;
+                }
                 tracing::info!(
                     pack = pack.key,
                     instances = missing.len(),
@@ -198,6 +203,9 @@ impl Inner {
         Ok(())
     }
 }
+
+/// Instances whose rows a power cut may take at most, by far.
+const LOST_AT_MOST: usize = 1_000_000;
 
 /// A position that no series has: its metadata is put together item by item.
 pub(crate) const OUT_OF_DATE: i64 = -1;

@@ -196,8 +196,8 @@ async fn add_from_metadata(
 }
 
 async fn first(web: &Web, study: &Uid, series: Option<&Uid>) -> Result<Option<Uid>, WebError> {
-    let instances = web.archive.instances(study, series, None).await?;
-    Ok(instances.into_iter().next().map(|instance| instance.sop_instance))
+    let instance = web.archive.first_instance(study, series).await?;
+    Ok(instance.map(|instance| instance.sop_instance))
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ async fn assert_reads_back(archive: &Archive, held: &[u8]) {
         assert_eq!(everything(archive, &stored).await, slice(*number).part10());
         assert_eq!(archive.read_frame(&stored, 0).await.expect("a frame").0[..], [*number; 256]);
     }
+    let first = archive.first_instance(&uid("1.1"), None).await.expect("an answer").expect("an instance");
+    assert_eq!(first, slice(held[0]).held_in(archive).await);
     assert_eq!(numbers(archive).await, held.iter().map(|number| i64::from(*number)).collect::<Vec<_>>());
     assert_sound(archive).await;
 }
