@@ -101,6 +101,9 @@ fn doctor_names_what_is_wrong() {
     assert!(healthy.contains("model") && !healthy.contains("FAIL"), "{healthy}");
     let sick = output(&mut server.command(&["doctor", "--database-url", "postgres://nobody@127.0.0.1:1/none"]));
     assert!(!sick.status.success() && text_of(&sick).contains("FAIL"), "{}", text_of(&sick));
+    let store = "s3://bucket?endpoint=http://127.0.0.1:1&allow_http=true&region=x&skip_signature=true";
+    let sick = text_of(&output(&mut server.command(&["doctor", "--store-url", store])));
+    assert!(sick.contains("FAIL  object store") && sick.contains("AWS_ENDPOINT"), "{sick}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub struct StorageConfig {
     pub data_dir: PathBuf,
     /// `postgres://…` or `sqlite://…`; unset: SQLite in `data_dir`.
     pub database_url: Option<String>,
-    /// `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///…`; unset: `data_dir/objects`.
+    /// `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///…`; unset: `data_dir/objects`. See docs/storage.md.
     pub store_url: Option<String>,
     /// A series is complete when no instance has come for this many seconds.
     pub quiet_seconds: u64,

@@ -66,11 +66,28 @@ impl ArchiveError {
             Self::Database(e) => of_database(e),
             Self::Commit { failure, .. } => *failure,
             // The store's own error says no more than that its answer was not the hoped-for one, or did not come.
-            Self::Store(object_store::Error::Generic { .. }) => Failure::Unavailable,
+            Self::Store(object_store::Error::Generic { store, .. }) if *store != LOCAL => Failure::Unavailable,
             Self::Config(_) | Self::Store(_) | Self::Migration(_) | Self::Damaged(_) | Self::Internal(_) => {
                 Failure::Internal
             }
         }
+    }
+
+    /// What an administrator can do where the object store is at fault.
+    pub fn remedy(&self) -> Option<&'static str> {
+        use object_store::Error::{Generic, NotFound, PermissionDenied, Unauthenticated};
+        let Self::Store(error) = self else { return None };
+        Some(match error {
+            NotFound { .. } => "make the bucket, or mend its name in --store-url",
+            Unauthenticated { .. } | PermissionDenied { .. } => {
+                "mend the credentials in the environment (AWS_…, GOOGLE_…, AZURE_…); they must let objects be listed, read, \
+                 written and removed"
+            }
+            Generic { .. } => {
+                "see that it runs, and mend its address: AWS_ENDPOINT and AWS_REGION, or ?endpoint=… in --store-url"
+            }
+            _ => "see docs/storage.md",
+        })
     }
 
     /// A shared transaction failed, for one of those who share it.
@@ -100,6 +117,9 @@ fn of_database(error: &sqlx::Error) -> Failure {
         _ => Failure::Internal,
     }
 }
+
+/// What `object_store` calls a folder: one is never away.
+const LOCAL: &str = "LocalFileSystem";
 
 /// SQLITE_FULL, SQLITE_IOERR_SHMSIZE (its index of the log does not grow), disk_full.
 const FULL: &[&str] = &["13", "4874", "53100"];

@@ -191,13 +191,24 @@ impl Inner {
         Ok(offsets.collect::<Result<_, sqlx::Error>>()?)
     }
 
-    /// Packs of which a crash came between store and catalog.
+    /// Packs of which a crash came between store and catalog. A store that is away now must not keep the archive from
+    /// opening: such packs can be read as they are, and the next start settles them.
     pub(crate) async fn settle(&self) -> Result<(), ArchiveError> {
         for row in sqlx::query(OPEN).fetch_all(&self.database.pool).await? {
             let key: String = row.try_get(0)?;
-            if self.packs.file_of(&key)?.is_none() && self.objects.len(&key).await?.is_some() {
-                let footer = self.footer_in_store(&key).await?;
-                self.note_sealed(&key, footer, OUT_OF_DATE).await?;
+            if self.packs.file_of(&key)?.is_some() {
+                continue;
+            }
+            match self.objects.len(&key).await {
+                Ok(None) => {}
+                Ok(Some(_)) => {
+                    let footer = self.footer_in_store(&key).await?;
+                    self.note_sealed(&key, footer, OUT_OF_DATE).await?;
+                }
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "the object store is away, some packs are settled later");
+                    break;
+                }
             }
         }
         Ok(())

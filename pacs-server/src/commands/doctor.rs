@@ -3,11 +3,14 @@
 use crate::config::{Config, Room};
 use dicom_node::scu::{self, Remote};
 use std::{net::SocketAddr, process::ExitCode};
-use storage::Archive;
+use storage::{Archive, ArchiveError};
 use tokio::net::TcpListener;
 
 /// What was looked at, and a fact or a remedy.
 type Check = (&'static str, Result<String, String>);
+
+/// Bytes of a reason that are shown.
+const LONGEST_REASON: usize = 400;
 
 /// Exit code 0 if `pacs serve` would run, 1 otherwise.
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
@@ -48,16 +51,26 @@ fn data_folder(config: &Config) -> Result<String, String> {
 async fn archive(config: &Config) -> Vec<Check> {
     let place = config.storage.database_url.as_ref().map_or("SQLite in the data folder", |_| "by database_url");
     match Archive::open(&config.storage).await {
-        Err(error) => {
-            vec![("archive", Err(format!("{:#}: check --database-url and --store-url", anyhow::Error::from(error))))]
-        }
+        Err(error) => vec![("archive", Err(remedy(error, "check --database-url and --store-url")))],
         Ok(archive) => {
-            let checked = archive.check().await.map(|()| "can be written and read".to_owned());
-            let checked = checked
-                .map_err(|e| format!("{:#}: check --store-url, its bucket and credentials", anyhow::Error::from(e)));
+            let checked = archive.check().await.map(|()| format!("{}: written, read and removed", store(config)));
+            let checked = checked.map_err(|e| remedy(e, "check --store-url, its bucket and credentials"));
             vec![("database", Ok(place.to_owned())), ("object store", checked)]
         }
     }
+}
+
+fn store(config: &Config) -> String {
+    let url = config.storage.store_url.as_deref().map(|url| url.split('?').next().unwrap_or_default().to_owned());
+    url.unwrap_or_else(|| "a folder in the data folder".to_owned())
+}
+
+fn remedy(error: ArchiveError, otherwise: &str) -> String {
+    let remedy = error.remedy().unwrap_or(otherwise).to_owned();
+    // An answer of a store may be a page of XML.
+    let mut reason = format!("{:#}", anyhow::Error::from(error)).replace(['\n', '\r'], " ");
+    reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+    format!("{reason}: {remedy}")
 }
 
 /// A port that a running server of ours holds is as good as a free one.

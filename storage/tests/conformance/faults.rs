@@ -3,7 +3,7 @@
 use crate::{
     instances::everything,
     proxy::{Proxy, Weather},
-    support::{Home, Slice, assert_sound, only_row, postgres_and_folder, sqlite_and_folder, uid},
+    support::{Home, Slice, assert_sound, bucket, only_row, postgres_and_folder, sqlite_and_folder, uid},
 };
 use futures::{TryStreamExt, future::join_all};
 use pacs_core::{Failure, query::Level, tags};
@@ -96,6 +96,37 @@ async fn while_the_store_is_away_all_is_taken_and_read_and_then_it_is_sealed() {
     let stored = slice(1).held_in(&archive).await;
     let error = archive.read_frame(&stored, 0).await.expect_err("the store is away");
     assert_eq!(error.failure(), Failure::Unavailable, "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_opens_and_takes_instances_though_its_store_is_away() {
+    let Some((proxy, home, here)) = behind_a_proxy().await else { return };
+    slice(1).sent_to(&here).await;
+    proxy.set(Weather::Down);
+    // Its spool is another machine's to this one: what became of that pack only the store could tell.
+    let config = StorageConfig {
+        data_dir: home.config.data_dir.with_file_name("second"),
+        database_url: Some(format!("sqlite://{}", home.config.data_dir.join("index.sqlite").display())),
+        ..home.config.clone()
+    };
+    let there = Archive::open(&config).await.expect("an archive");
+    slice(2).sent_to(&there).await;
+    let error = there.check().await.expect_err("the store is away");
+    assert_eq!(error.failure(), Failure::Unavailable, "{error:?}");
+    assert!(error.remedy().is_some_and(|remedy| remedy.contains("AWS_ENDPOINT")), "{error:?}");
+    proxy.set(Weather::Fair);
+    there.check().await.expect("it is back");
+    there.seal_quiet_packs().await;
+    seal_all(&here, &home).await;
+    assert_all_there(&there, [1, 2]).await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_told_of_with_the_remedy() {
+    let Some(bucket) = bucket() else { return };
+    let home = sqlite_and_folder().in_bucket(&format!("{bucket}-of-nobody"), "no bucket");
+    let error = home.open().await.check().await.expect_err("no such bucket");
+    assert!(error.remedy().is_some_and(|remedy| remedy.contains("make the bucket")), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
