@@ -128,8 +128,13 @@ fn what_one_process_receives_another_shows_when_it_is_sealed() {
     assert!(files.iter().any(|file| fs::read(file).expect("read").ends_with(pixels)));
     assert_eq!(server.get(&format!("{study}/metadata")).as_array().map(Vec::len), Some(SERIES * SLICES));
     assert_eq!(server.request(&format!("{instance}/rendered"), "image/png").status(), StatusCode::OK);
-    let verified = server.pacs(&["verify"]);
-    println!("{verified}");
+    println!("{}", server.pacs(&["verify"]));
+    // The series are complete a moment before they are sealed: the AI waits and needs no second attempt.
+    let jobs = wait_for("the AI", limit, || {
+        let jobs = server.pacs(&["jobs", "list", "ai"]);
+        (jobs.matches(" done ").count() == SERIES).then_some(jobs)
+    });
+    assert_eq!(jobs.matches("tries  1").count(), SERIES, "{jobs}");
     let path = format!("/{}/{name}/", bucket.trim_start_matches("s3://"));
     let puts = puts(&s3_log, &path);
     println!("{puts} PUTs for {SERIES} series");

@@ -19,7 +19,7 @@ use pacs_core::{
 };
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
-use storage::{Archive, ArchiveError, Event, EventKind, Expected, Job, Origin};
+use storage::{Archive, ArchiveError, Event, EventKind, Expected, Job, Origin, StoredInstance};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
@@ -33,6 +33,9 @@ const GATHER: Duration = Duration::from_millis(250);
 const IDLE: Duration = Duration::from_secs(1);
 /// After a failure of the archive.
 const ARCHIVE_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a series may take from its completion into the store, in seconds, where another machine received it.
+const SEALED_WITHIN: u32 = 60;
 
 /// What a job is about.
 #[derive(Debug, Serialize, Deserialize)]
@@ -240,6 +243,7 @@ impl Worker {
     /// Instances and metadata in the same order.
     async fn series(&self, task: &Task) -> Result<Series, AiError> {
         let instances = self.archive.instances(&task.study, Some(&task.series), None).await?;
+        self.wait_until_sealed(&instances).await?;
         let texts = self.archive.metadata(&task.study, Some(&task.series), None).await?;
         let metadata: Result<Vec<serde_json::Value>, _> =
             texts.iter().map(String::as_str).map(serde_json::from_str).collect();
@@ -255,6 +259,17 @@ impl Worker {
         } else {
             Err(AiError::Broken("the series has just changed".into()))
         }
+    }
+
+    /// A series is announced as complete a moment before its packs are in the store.
+    async fn wait_until_sealed(&self, instances: &[StoredInstance]) -> Result<(), ArchiveError> {
+        for _ in 0..SEALED_WITHIN {
+            match self.archive.reach(instances).await {
+                Err(ArchiveError::Elsewhere(_)) => tokio::time::sleep(Duration::from_secs(1)).await,
+                reached => return reached,
+            }
+        }
+        self.archive.reach(instances).await
     }
 
     fn stack(&self, series: &Series) -> Result<Stack, Refusal> {
