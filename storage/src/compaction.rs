@@ -30,6 +30,10 @@ struct Moving {
 impl Archive {
     /// Makes the packs of one series anew that hold deleted instances or are many and small; `false` if there are none.
     pub async fn compact_one_series(&self) -> Result<bool, ArchiveError> {
+        // What room there is is for packs that leave.
+        if self.inner.packs.reserve.is_spent() {
+            return Ok(false);
+        }
         let pool = &self.inner.database.pool;
         let Some(row) = sqlx::query(TO_COMPACT).fetch_optional(pool).await? else { return Ok(false) };
         let series: i64 = row.try_get(0)?;

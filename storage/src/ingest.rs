@@ -14,7 +14,7 @@ use crate::{
     versions::{held_as, is_series_held},
 };
 use pacs_core::{
-    AeTitle, Uid,
+    AeTitle, Failure, Uid,
     data_set::{self, DataSet, Limits},
     json::{PathStep, to_json_text},
     part10::read_meta,
@@ -146,6 +146,15 @@ impl Archive {
     /// Makes room for one instance.
     pub async fn receive(&self, origin: Origin) -> Result<Incoming, ArchiveError> {
         let archive = self.inner.clone();
+        if archive.packs.reserve.is_unneeded() {
+            let archive = archive.clone();
+            blocking(move || {
+                archive.packs.reserve.prepare();
+                Ok(())
+            })
+            .await?;
+        }
+        archive.packs.reserve.admit()?;
         Ok(Incoming { archive, origin, body: Body::default(), len: 0, digest: Digest::default() })
     }
 
@@ -192,7 +201,8 @@ impl Incoming {
             (body.describe(digest, len, &origin)?, body)
         };
         expected.check(&described.facts)?;
-        store(&archive, described, body).await
+        let stored = store(&archive, described, body).await;
+        stored.inspect_err(|error| archive.heed(error))
     }
 
     async fn flush(&mut self) -> Result<(), ArchiveError> {
@@ -205,8 +215,17 @@ impl Incoming {
             Ok(Body { buffer: body.buffer, file: Some(file) })
         });
         // After a failure what follows would start in the middle: its header is not found, and it is refused.
-        self.body = written.await?;
+        self.body = written.await.inspect_err(|error| self.archive.heed(error))?;
         Ok(())
+    }
+}
+
+impl Inner {
+    /// Makes room for sealing when a failure says that there is none.
+    fn heed(&self, error: &ArchiveError) {
+        if error.failure() == Failure::NoRoom {
+            self.packs.reserve.spend();
+        }
     }
 }
 

@@ -4,6 +4,9 @@ use crate::{archive::Archive, clock::now, error::ArchiveError};
 use sqlx::{Row, any::AnyRow};
 use std::time::Duration;
 
+/// The clocks of machines that share a catalog differ by less, in milliseconds.
+const FAR: i64 = 120_000;
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     pub id: String,
@@ -63,12 +66,14 @@ impl Archive {
     pub async fn claim(&self, kind: &str, worker: &str, lease: Duration) -> Result<Option<Job>, ArchiveError> {
         loop {
             let now = now();
-            let statement = sqlx::query(CLAIM).bind(kind).bind(now).bind(now + millis(lease)).bind(worker);
+            let far = now + FAR;
+            let statement = sqlx::query(CLAIM).bind(kind).bind(now).bind(now + millis(lease)).bind(worker).bind(far);
             if let Some(row) = self.inner.database.execute_returning(statement).await? {
                 return job(&row).map(Some);
             }
             // On PostgreSQL a rival may have taken the row that we chose while others are due.
-            let due = sqlx::query(ANY_DUE).bind(kind).bind(now).fetch_optional(&self.inner.database.pool).await?;
+            let due =
+                sqlx::query(ANY_DUE).bind(kind).bind(now).bind(far).fetch_optional(&self.inner.database.pool).await?;
             if due.is_none() {
                 return Ok(None);
             }
@@ -169,14 +174,16 @@ const ENQUEUE: &str = "insert into job (job_id, kind, job_key, payload, state, a
     values ($1, $2, $3, $4, 'due', 0, $5, '', '', '', $5, $5) on conflict (kind, job_key) do nothing";
 
 // `due_at` of a leased job is the end of its lease. The outer condition is looked at again when a rival was first.
+// What was changed far in the future was so before the clock was put back: then it is due too.
 const CLAIM: &str =
     "update job set state = 'leased', attempts = attempts + 1, due_at = $3, worker = $4, changed_at = $2
-    where job_id = (select job_id from job where kind = $1 and state in ('due', 'leased') and due_at <= $2
-            order by created_at, job_id limit 1)
-        and state in ('due', 'leased') and due_at <= $2
+    where job_id = (select job_id from job where kind = $1 and state in ('due', 'leased')
+            and (due_at <= $2 or changed_at > $5) order by created_at, job_id limit 1)
+        and state in ('due', 'leased') and (due_at <= $2 or changed_at > $5)
     returning job_id, kind, job_key, payload, state, attempts, last_error, result, created_at, changed_at, worker";
 
-const ANY_DUE: &str = "select job_id from job where kind = $1 and state in ('due', 'leased') and due_at <= $2 limit 1";
+const ANY_DUE: &str = "select job_id from job where kind = $1 and state in ('due', 'leased')
+    and (due_at <= $2 or changed_at > $3) limit 1";
 
 // Attempts count from 0 again after a revival: only with the time of it do they name a lease.
 const SETTLE: &str = "update job set state = $3, due_at = $4, last_error = coalesce($5, last_error),

@@ -7,6 +7,7 @@
 //! | `facts`, `digest` | what an arrival is, and by what it is known to be the same |
 //! | `pack` | the format: a TAR of a series' instances with their records, metadata and index |
 //! | `packs`, `spool` | the packs that grow on this machine, and those that ended processes left |
+//! | `reserve` | room kept for the way out when the disk is full |
 //! | `sealing` | a pack goes from the spool into the store |
 //! | `compaction` | packs made anew: without what was deleted, and one of many |
 //! | `verify`, `reindex` | catalog and store compared; a catalog made anew |
@@ -17,7 +18,7 @@
 //! | `names` | the keys by which patients' names are found: in pinyin, by initials, by parts |
 //! | `find` | [`pacs_core::query::Query`] → SQL → rows |
 //! | `read`, `metadata` | what is stored, as bytes, frames and DICOM JSON |
-//! | `objects` | packs by key in an object store, with ranged reads |
+//! | `objects`, `bucket` | packs by key in an object store, with ranged reads; how a bucket is reached |
 //! | [`outbox`] | events, written in the transaction that caused them |
 //! | `sweep` | quiet series, removal |
 //! | [`jobs`] | leased work: enqueue, claim, extend, finish, fail |
@@ -58,6 +59,7 @@ mod password;
 pub mod peers;
 mod read;
 mod reindex;
+mod reserve;
 mod sealing;
 mod sign_in;
 mod spool;

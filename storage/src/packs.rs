@@ -4,6 +4,7 @@ use crate::{
     error::ArchiveError,
     objects::new_key,
     pack::{Found, Growing, OpenPack, Record, Slot, Undecided, path_of, scan},
+    reserve::Reserve,
     spool::Spool,
 };
 use pacs_core::Uid;
@@ -57,6 +58,8 @@ pub(crate) struct Adopted {
 }
 
 pub(crate) struct Packs {
+    // Goes before the spool, whose folder it is in.
+    pub(crate) reserve: Reserve,
     spool: Spool,
     state: Mutex<State>,
 }
@@ -71,7 +74,8 @@ struct State {
 
 impl Packs {
     pub(crate) fn open(root: &Path) -> Result<Self, ArchiveError> {
-        Ok(Self { spool: Spool::open(root)?, state: Mutex::default() })
+        let spool = Spool::open(root)?;
+        Ok(Self { reserve: Reserve::new(spool.folder()), spool, state: Mutex::default() })
     }
 
     /// Takes the packs that ended processes left into line for sealing. Returns what they hold, for the catalog may lack

@@ -34,7 +34,13 @@ impl Archive {
             }
             usize::from(sealed.is_ok())
         });
-        sealed.buffer_unordered(AT_ONCE).fold(0, |sum, one| async move { sum + one }).await
+        let sealed = sealed.buffer_unordered(AT_ONCE).fold(0, |sum, one| async move { sum + one }).await;
+        if self.inner.packs.reserve.is_spent() {
+            let archive = self.inner.clone();
+            // Nothing but the end of the program breaks it off.
+            let _ = tokio::task::spawn_blocking(move || archive.packs.reserve.restore()).await;
+        }
+        sealed
     }
 }
 

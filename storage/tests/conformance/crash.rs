@@ -1,6 +1,8 @@
 //! What got success is there after `kill -9`; what did not leaves no half instance.
 
-use crate::support::{Home, Slice, assert_sound, bucket, everywhere, only_row, sqlite_and_folder, uid};
+use crate::support::{
+    Home, Slice, assert_sound, bucket, everywhere, only_row, padded, postgres_and_folder, sqlite_and_folder, uid,
+};
 use futures::future::join_all;
 use pacs_core::{
     query::{Level, Query},
@@ -14,21 +16,23 @@ use std::{
 };
 use storage::{Archive, Expected, Origin, StorageConfig};
 
-/// Set for the child process, which stores until it is killed: data folder, and store if it is not in there.
-const CHILD: &str = "STORAGE_CRASH_TEST_FOLDER";
-const STORE: &str = "STORAGE_CRASH_TEST_STORE";
+/// Set for the child process, which stores until it is killed: the archive's configuration as JSON.
+const CHILD: &str = "STORAGE_CRASH_TEST_CONFIG";
 /// The long mode: so many kills, by this variable. 200 take some minutes.
 const LONG: &str = "PACS_TEST_KILLS";
 const KILLS: u64 = 20;
 /// After so many kills the next ones find an empty archive, for each is looked through whole.
 const A_LIFE: u64 = 10;
 
+/// Such an instance is a pack of its own.
+const LARGE: u32 = 3 << 19;
+
 /// Not a test by itself: the victim of the ones below. Packs are sealed and made anew while more comes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn victim() {
-    let Ok(folder) = std::env::var(CHILD) else { return };
-    let store_url = std::env::var(STORE).ok();
-    let config = StorageConfig { data_dir: folder.into(), store_url, quiet_seconds: 0, ..StorageConfig::default() };
+    let Ok(config) = std::env::var(CHILD) else { return };
+    let config: StorageConfig = serde_json::from_str(&config).expect("a configuration");
+    let config = StorageConfig { quiet_seconds: 0, ..config };
     let archive = Archive::open(&config).await.expect("an archive");
     futures::join!(join_all((1..=4).map(|series| send_forever(&archive, series))), seal_forever(&archive));
 }
@@ -37,7 +41,8 @@ async fn send_forever(archive: &Archive, series: u8) {
     loop {
         let series = format!("1.1.{}", series % 3);
         let slice = Slice::new("1.1", &series, &format!("{series}.{}", rand::random::<u32>()));
-        slice.sent_to(archive).await;
+        let part10 = if rand::random_ratio(1, 8) { padded(&slice, LARGE) } else { slice.part10() };
+        archive.ingest(Origin::Room("test"), &part10, &Expected::default()).await.expect("stored");
         println!("stored {} .", slice.sop_instance);
     }
 }
@@ -54,8 +59,7 @@ async fn seal_forever(archive: &Archive) {
 fn run_and_kill(config: &StorageConfig, after: Duration) -> BTreeSet<String> {
     let mut child = Command::new(std::env::current_exe().expect("this test"))
         .args(["crash::victim", "--exact", "--nocapture"])
-        .env(CHILD, &config.data_dir)
-        .envs(config.store_url.iter().map(|url| (STORE, url)))
+        .env(CHILD, serde_json::to_string(config).expect("JSON"))
         .stdout(Stdio::piped())
         .spawn()
         .expect("a child");
@@ -80,7 +84,11 @@ async fn every_acknowledged_instance_survives_a_kill() {
         a_life_of_kills(&sqlite_and_folder(), A_LIFE).await;
     }
     if let Some(bucket) = bucket() {
-        a_life_of_kills(&sqlite_and_folder().in_bucket(&bucket, "SQLite, S3"), kills.div_ceil(A_LIFE)).await;
+        let mut homes = vec![sqlite_and_folder()];
+        homes.extend(postgres_and_folder().await);
+        for home in homes {
+            a_life_of_kills(&home.in_bucket(&bucket, "S3"), kills.div_ceil(A_LIFE)).await;
+        }
     }
 }
 

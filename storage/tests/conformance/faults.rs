@@ -3,14 +3,14 @@
 use crate::{
     instances::everything,
     proxy::{Proxy, Weather},
-    support::{Home, Slice, assert_sound, bucket, only_row, postgres_and_folder, sqlite_and_folder, uid},
+    support::{Home, Slice, assert_sound, bucket, only_row, padded, postgres_and_folder, sqlite_and_folder, uid},
 };
 use futures::{TryStreamExt, future::join_all};
 use pacs_core::{Failure, query::Level, tags};
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         Arc,
@@ -26,15 +26,6 @@ const SERIES: u8 = 6;
 fn slice(number: u8) -> Slice {
     let series = format!("1.1.{}", number % SERIES);
     Slice::new("1.1", &series, &format!("{series}.{number}")).filled(number)
-}
-
-/// Private data behind the pixels makes an instance as large as wanted.
-fn padded(slice: &Slice, len: u32) -> Vec<u8> {
-    let mut part10 = slice.part10();
-    part10.extend(b"\xe1\x7f\x10\x10UN\0\0");
-    part10.extend(len.to_le_bytes());
-    part10.resize(part10.len() + len as usize, 5);
-    part10
 }
 
 async fn send(archive: &Archive, part10: &[u8]) -> Result<(), ArchiveError> {
@@ -198,21 +189,29 @@ async fn half_an_answer_of_the_store_is_never_taken_for_the_whole() {
 }
 
 #[tokio::test]
-async fn a_clock_that_was_put_back_keeps_no_series_waiting() {
+async fn a_clock_that_was_put_back_keeps_no_series_and_no_job_waiting() {
     for mut home in [Some(sqlite_and_folder()), postgres_and_folder().await].into_iter().flatten() {
         println!("over {}", home.name);
         home.config.quiet_seconds = 60;
         let sqlite = format!("sqlite://{}", home.config.data_dir.join("index.sqlite").display());
         let archive = home.open().await;
         slice(1).sent_to(&archive).await;
+        archive.enqueue("kind", "key", &serde_json::json!({})).await.expect("a job");
+        archive.claim("kind", "gone", Duration::from_secs(3600)).await.expect("a look").expect("the job");
+        assert_eq!(archive.claim("kind", "next", Duration::from_secs(1)).await.expect("a look"), None);
         assert_eq!(archive.announce_quiet_series().await.expect("a look"), 0);
         // What was written before the clock was put back is from the future after it.
         let url = home.config.database_url.clone().unwrap_or(sqlite);
         let mut catalog = <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.expect("the catalog");
-        let sql = "update series set changed_at = changed_at + 86400000";
-        sqlx::Executor::execute(&mut catalog, sql).await.expect("a later time");
+        for sql in [
+            "update series set changed_at = changed_at + 86400000",
+            "update job set changed_at = changed_at + 86400000, due_at = due_at + 86400000",
+        ] {
+            sqlx::Executor::execute(&mut catalog, sql).await.expect("a later time");
+        }
         drop(catalog);
         assert_eq!(archive.announce_quiet_series().await.expect("a look"), 1);
+        archive.claim("kind", "next", Duration::from_secs(1)).await.expect("a look").expect("a job that is due");
         let events = archive.events(0, 10).await.expect("events");
         assert_eq!(events.last().map(|event| event.kind), Some(EventKind::SeriesComplete));
         assert!(events.is_sorted_by_key(|event| event.position));
@@ -314,9 +313,11 @@ async fn send_until(stop: Arc<AtomicBool>, archive: Archive) -> (Vec<String>, u3
 
 /// Set for the child process below: a data folder on a small file system of its own.
 const SMALL_DISK: &str = "STORAGE_TEST_SMALL_DISK";
+/// And a store that is elsewhere.
+const STORE: &str = "STORAGE_TEST_SMALL_DISK_STORE";
 /// Its size; a part of it is taken until it is full, and given back then.
-const SMALL: u64 = 12 << 20;
-const BALLAST: usize = 6 << 20;
+const SMALL: u64 = 64 << 20;
+const BALLAST: usize = 24 << 20;
 
 /// Not a test by itself: what happens on a full disk.
 #[tokio::test(flavor = "multi_thread")]
@@ -324,7 +325,9 @@ async fn on_a_small_disk() {
     let Some(folder) = std::env::var_os(SMALL_DISK).map(PathBuf::from) else { return };
     let ballast = folder.join("ballast");
     std::fs::write(&ballast, vec![1; BALLAST]).expect("room for the ballast");
-    let config = StorageConfig { data_dir: folder.join("data"), quiet_seconds: 0, ..StorageConfig::default() };
+    let store_url = std::env::var(STORE).ok();
+    let config =
+        StorageConfig { data_dir: folder.join("data"), store_url, quiet_seconds: 0, ..StorageConfig::default() };
     let archive = Archive::open(&config).await.expect("an archive");
     let mut stored = BTreeMap::new();
     // Large and small ones by turns, until also the smallest finds no room.
@@ -341,11 +344,16 @@ async fn on_a_small_disk() {
         }
     }
     println!("{} stored before the disk was full", stored.len());
-    archive.seal_quiet_packs().await;
     for (number, part10) in &stored {
         assert!(everything(&archive, &slice(*number).held_in(&archive).await).await == *part10);
     }
-    std::fs::remove_file(ballast).expect("room again");
+    // Packs that go elsewhere make room, packs that stay on this disk do not.
+    assert!(archive.seal_quiet_packs().await > 0);
+    if config.store_url.is_none() {
+        assert_eq!(send(&archive, &slice(200).part10()).await.map_err(|e| e.failure()), Err(Failure::NoRoom));
+        std::fs::remove_file(ballast).expect("room again");
+        archive.seal_quiet_packs().await;
+    }
     for number in 200..210 {
         let part10 = padded(&slice(number), 100 << 10);
         send(&archive, &part10).await.expect("room again");
@@ -373,13 +381,21 @@ fn a_full_disk_is_told_of_loses_nothing_and_is_over_when_there_is_room() {
         println!("skipped: a full disk, as nothing may be mounted here");
         return;
     };
+    fill_small_disk(flag, folder.path(), None);
+    if let Some(bucket) = bucket() {
+        fill_small_disk(flag, folder.path(), sqlite_and_folder().in_bucket(&bucket, "S3").config.store_url);
+    }
+}
+
+fn fill_small_disk(flag: &str, folder: &Path, store: Option<String>) {
     let script = format!("mount -t tmpfs -o size={SMALL} tmpfs \"$0\" && exec \"$@\"");
     let child = Command::new("unshare")
         .args([flag, "sh", "-c", &script])
-        .arg(folder.path())
+        .arg(folder)
         .arg(std::env::current_exe().expect("this test"))
         .args(["faults::on_a_small_disk", "--exact", "--nocapture"])
-        .env(SMALL_DISK, folder.path())
+        .env(SMALL_DISK, folder)
+        .envs(store.map(|url| (STORE, url)))
         .output()
         .expect("a child");
     let text = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);

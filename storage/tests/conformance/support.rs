@@ -102,6 +102,15 @@ impl Slice {
     }
 }
 
+/// Private data behind the pixels makes an instance as large as wanted.
+pub fn padded(slice: &Slice, len: u32) -> Vec<u8> {
+    let mut part10 = slice.part10();
+    part10.extend(b"\xe1\x7f\x10\x10UN\0\0");
+    part10.extend(len.to_le_bytes());
+    part10.resize(part10.len() + len as usize, 5);
+    part10
+}
+
 fn write_element(file: &mut Vec<u8>, tag: Tag, vr: VR, value: &[u8], pad: u8) {
     let padded = value.len() + value.len() % 2;
     file.extend(tag.0.to_le_bytes());
