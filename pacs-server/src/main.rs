@@ -2,7 +2,7 @@
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pacs_server::{
-    commands::{accounts, demo, doctor, echo, export, import, jobs, peers, verify},
+    commands::{accounts, demo, doctor, echo, export, import, jobs, keys, peers, verify},
     config::{self, Effective, Settings},
     serve, telemetry,
 };
@@ -51,6 +51,12 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Write the catalog anew from the packs in the store, where it lacks them
     Reindex,
+    /// Keys by which packs in the store are encrypted
+    #[command(subcommand)]
+    Key(keys::KeyCommand),
+    /// Encrypt packs again that are not as the configuration wants them: after a change of keys or cipher
+    #[command(after_help = keys::REKEY_EXAMPLES)]
+    Rekey,
     /// C-ECHO a peer, or the running server
     Echo(echo::Arguments),
     /// Users
@@ -127,6 +133,8 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
         Command::Doctor => return doctor::run(&config).await,
         Command::Verify(arguments) => return verify::verify(&config, arguments).await,
         Command::Reindex => return verify::reindex(&config).await,
+        Command::Key(keys::KeyCommand::New { name }) => keys::new(&name),
+        Command::Rekey => return keys::rekey(&config).await,
         Command::Echo(arguments) => echo::run(&config, arguments).await,
         Command::User(command) => accounts::run_user(&config, command).await,
         Command::Token(command) => accounts::run_token(&config, command).await,

@@ -7,7 +7,7 @@ use crate::{
     database::Database,
     error::ArchiveError,
     names::add_missing_keys,
-    objects::Objects,
+    objects::{Naming, Objects},
     outbox::newest_position,
     packs::Packs,
     read::Inflated,
@@ -54,8 +54,8 @@ impl Archive {
             config: config.clone(),
             committer: Committer::start(database.clone(), newest.clone()),
             database,
+            packs: Packs::open(&config.data_dir.join("spool"), Naming::new(objects.lock()))?,
             objects,
-            packs: Packs::open(&config.data_dir.join("spool"))?,
             newest,
             believed: Believed::default(),
             sign_ins: SignIns::default(),
@@ -84,7 +84,7 @@ impl Archive {
     /// For `/readyz` and `pacs doctor`: database answers, store can be written and read.
     pub async fn check(&self) -> Result<(), ArchiveError> {
         newest_position(&self.inner.database.pool).await?;
-        self.inner.objects.check().await
+        self.inner.objects.store.check().await
     }
 }
 

@@ -17,7 +17,7 @@ const MANY: i64 = 8;
 /// A pack below this is small.
 const SMALL: i64 = 64 << 20;
 /// How long an object stays after its instances moved, for those who are about to read them there.
-const GRACE_MILLISECONDS: i64 = 600_000;
+pub(crate) const GRACE_MILLISECONDS: i64 = 600_000;
 
 /// An instance of a pack that is made anew.
 struct Moving {
@@ -146,7 +146,7 @@ const BURY: &str = "insert into tombstone (pack_key, pack_offset) values ($1, $2
 const LEFT: &str = "select instance_key from instance where pack_key = $1
     union all select non_patient_key from non_patient_object where pack_key = $1 limit 1";
 
-const DOOM: &str = "insert into doomed_object (object_key, due_at) values ($1, $2)";
+pub(crate) const DOOM: &str = "insert into doomed_object (object_key, due_at) values ($1, $2)";
 
 const REMOVE: &str = "delete from pack where pack_key = $1";
 

@@ -1,5 +1,6 @@
 //! Settings of the archive.
 
+use crate::encryption::Cipher;
 use std::path::PathBuf;
 
 /// Where and how the archive keeps its data.
@@ -12,6 +13,12 @@ pub struct StorageConfig {
     pub database_url: Option<String>,
     /// `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///…`; unset: `data_dir/objects`. See docs/storage.md.
     pub store_url: Option<String>,
+    /// Encrypts packs in the store by the keys of `file:PATH`, `env:VARIABLE` or `command:COMMAND LINE` (for a key management
+    /// service): a line `NAME SECRET` for each, as `pacs key new` prints it, the first for new packs, all for reading; unset:
+    /// not encrypted. See docs/encryption.md.
+    pub keys: Option<String>,
+    /// How packs are encrypted if there are keys: `aes-256-gcm`, `sm4-gcm`, or `none` (new packs are plain).
+    pub cipher: Cipher,
     /// A series is complete when no instance has come for this many seconds.
     pub quiet_seconds: u64,
     /// A series is complete as soon as the association that sent it closes.
@@ -42,6 +49,8 @@ impl Default for StorageConfig {
             data_dir: "yinghai-data".into(),
             database_url: None,
             store_url: None,
+            keys: None,
+            cipher: Cipher::default(),
             quiet_seconds: 10,
             complete_on_release: false,
             max_instance_bytes: 4 << 30,

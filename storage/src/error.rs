@@ -1,5 +1,6 @@
 //! What the archive can fail with.
 
+use crate::encryption::EncryptionError;
 use pacs_core::{Failure, data_set::ScanError, instance::InstanceError};
 use std::io::{self, ErrorKind};
 
@@ -24,6 +25,9 @@ pub enum ArchiveError {
     /// Its pack grows in the spool of another process.
     #[error("{0} was received by another process, which has not sealed it yet; try again in a moment")]
     Elsewhere(String),
+    /// An encrypted pack cannot be read, or written.
+    #[error("pack {object}: {why}")]
+    Encryption { object: String, why: EncryptionError },
     #[error("instance is larger than {0} bytes")]
     TooLarge(u64),
     #[error("wrong user name or password")]
@@ -67,9 +71,12 @@ impl ArchiveError {
             Self::Commit { failure, .. } => *failure,
             // The store's own error says no more than that its answer was not the hoped-for one, or did not come.
             Self::Store(object_store::Error::Generic { store, .. }) if *store != LOCAL => Failure::Unavailable,
-            Self::Config(_) | Self::Store(_) | Self::Migration(_) | Self::Damaged(_) | Self::Internal(_) => {
-                Failure::Internal
-            }
+            Self::Config(_)
+            | Self::Store(_)
+            | Self::Migration(_)
+            | Self::Damaged(_)
+            | Self::Encryption { .. }
+            | Self::Internal(_) => Failure::Internal,
         }
     }
 

@@ -10,6 +10,7 @@
 //! | `reserve` | room kept for the way out when the disk is full |
 //! | `sealing` | a pack goes from the spool into the store |
 //! | `compaction` | packs made anew: without what was deleted, and one of many |
+//! | `rekey` | packs encrypted again, after a change of keys |
 //! | `verify`, `reindex` | catalog and store compared; a catalog made anew |
 //! | `commit`, `batch` | the committer: rows and audit lines of all that waits in one transaction |
 //! | `index` | the rows of patient, study, series, instance: written and removed |
@@ -18,7 +19,8 @@
 //! | `names` | the keys by which patients' names are found: in pinyin, by initials, by parts |
 //! | `find` | [`pacs_core::query::Query`] → SQL → rows |
 //! | `read`, `metadata` | what is stored, as bytes, frames and DICOM JSON |
-//! | `objects`, `bucket` | packs by key in an object store, with ranged reads; how a bucket is reached |
+//! | `objects`, `encryption` | packs by key, with ranged reads, encrypted if so configured |
+//! | `store`, `bucket` | objects by key: a local folder, or a bucket by URL |
 //! | [`outbox`] | events, written in the transaction that caused them |
 //! | `sweep` | quiet series, removal |
 //! | [`jobs`] | leased work: enqueue, claim, extend, finish, fail |
@@ -42,6 +44,7 @@ mod compaction;
 pub mod config;
 mod database;
 mod digest;
+mod encryption;
 pub mod error;
 mod facts;
 mod find;
@@ -59,10 +62,12 @@ mod password;
 pub mod peers;
 mod read;
 mod reindex;
+mod rekey;
 mod reserve;
 mod sealing;
 mod sign_in;
 mod spool;
+mod store;
 mod sweep;
 mod verify;
 mod versions;
@@ -71,6 +76,7 @@ pub use accounts::{Principal, Role, Token};
 pub use archive::Archive;
 pub use audit::{AuditAction, AuditRecord};
 pub use config::{SameUidOtherContent, StorageConfig};
+pub use encryption::{Cipher, EncryptionError, new_key_line};
 pub use error::ArchiveError;
 pub use find::Row;
 pub use ingest::{Expected, Incoming, Ingested, Origin, Outcome};
@@ -81,5 +87,6 @@ pub use outbox::{Event, EventKind};
 pub use peers::Peer;
 pub use read::StoredInstance;
 pub use reindex::Reindexed;
+pub use rekey::{KeyUse, Rekeyed};
 pub use verify::Verification;
 pub use versions::Version;

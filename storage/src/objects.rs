@@ -1,184 +1,236 @@
-//! Instances by key in an object store: a local folder, or a bucket by URL.
+//! The packs in the store, plain to all others: those whose object's name tells of a lock are encrypted there.
 
-use crate::{bucket, config::StorageConfig, error::ArchiveError, spool::PACK};
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use object_store::{
-    GetOptions, ObjectStore, ObjectStoreExt, buffered::BufWriter, local::LocalFileSystem, path::Path as Key,
+use crate::{
+    config::StorageConfig,
+    encryption::{
+        EncryptionError, FRAME, HEADER_LEN, KeyRing, Lock, Opened, SealedRead, covering, load_ring, open_frames,
+        sealed_len,
+    },
+    error::ArchiveError,
+    ingest::blocking,
+    spool::PACK,
+    store::{Source, Store},
 };
+use bytes::{Bytes, BytesMut};
+use futures::{
+    StreamExt, TryStreamExt,
+    future::join,
+    stream::{self, BoxStream},
+};
+use hashlink::LruCache;
 use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
     ops::Range,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
-/// Larger objects go up in parts of this many bytes.
-const PART: usize = 8 << 20;
-/// Bytes at the end of an upload that are read back.
+/// Bytes at the end of a pack that are read back after it was put.
 const CHECKED: u64 = 64 << 10;
+/// Data keys that are remembered; each takes about a kilobyte.
+const REMEMBERED: usize = 4096;
+/// More bytes than this are decrypted where they hold nobody up.
+const AT_ONCE: usize = 256 << 10;
+/// Frames of a stream that are decrypted together.
+const FRAMES: u64 = 16;
+
+type Stream = BoxStream<'static, Result<Bytes, ArchiveError>>;
 
 pub(crate) struct Objects {
-    pub(crate) store: Arc<dyn ObjectStore>,
-    /// Where keys start in the store.
-    pub(crate) prefix: Key,
-    /// Set when objects are files of ours: then a put is a rename.
-    folder: Option<PathBuf>,
+    pub(crate) store: Store,
+    ring: KeyRing,
+    opened: Mutex<LruCache<String, Arc<Opened>>>,
 }
 
 impl Objects {
     pub(crate) async fn open(config: &StorageConfig) -> Result<Self, ArchiveError> {
-        match &config.store_url {
-            None => Self::open_folder(config.data_dir.join("objects")).await,
-            Some(url) => {
-                let url = url::Url::parse(url).map_err(|e| ArchiveError::Config(format!("store_url: {e}")))?;
-                match url.scheme() {
-                    "file" => {
-                        let folder = url.to_file_path();
-                        let folder = folder.map_err(|()| ArchiveError::Config("store_url: no local path".into()))?;
-                        Self::open_folder(folder).await
-                    }
-                    _ => {
-                        let (store, prefix) = bucket::open(&url)?;
-                        Ok(Self { store, prefix, folder: None })
-                    }
-                }
-            }
-        }
+        let ring = load_ring(config.keys.as_deref(), config.cipher).await?;
+        let store = match &config.store_url {
+            None => Store::of_folder(config.data_dir.join("objects")).await?,
+            Some(url) => Store::by_url(url).await?,
+        };
+        Ok(Self { store, ring, opened: Mutex::new(LruCache::new(REMEMBERED)) })
     }
 
-    async fn open_folder(folder: PathBuf) -> Result<Self, ArchiveError> {
-        tokio::fs::create_dir_all(&folder).await?;
-        let folder = tokio::fs::canonicalize(&folder).await?;
-        let store = Arc::new(LocalFileSystem::new_with_prefix(&folder)?);
-        Ok(Self { store, prefix: Key::default(), folder: Some(folder) })
+    /// The lock of new packs, if they are encrypted.
+    pub(crate) fn lock(&self) -> Option<&Lock> {
+        self.ring.lock()
     }
 
-    /// Moves or copies a synced file of the spool into the store. The object is durable when this returns; an uploaded one
-    /// has been looked at again.
+    /// Moves or copies a synced file of the spool into the store, which may leave the file where it is. The object is
+    /// durable when this returns; one that was not just moved has been looked at again.
     pub(crate) async fn put(&self, spooled: &Path, key: &str) -> Result<(), ArchiveError> {
-        match &self.folder {
-            Some(folder) => {
-                let (spooled, folder, target) = (spooled.to_owned(), folder.clone(), folder.join(key));
-                tokio::task::spawn_blocking(move || move_into(&spooled, &folder, &target))
-                    .await
-                    .map_err(|e| ArchiveError::Internal(e.to_string()))?
-            }
-            None => {
-                self.upload(spooled, key).await?;
-                self.check_upload(spooled, key).await
-            }
+        self.opened().remove(key);
+        match Lock::of(key) {
+            None if self.store.is_local() => return self.store.put_file(spooled, key).await,
+            None => self.store.put_file(spooled, key).await?,
+            Some(lock) => self.store.put(self.sealing(&lock, spooled, key)?, key).await?,
         }
+        self.check_copy(spooled, key).await
     }
 
-    async fn upload(&self, spooled: &Path, key: &str) -> Result<(), ArchiveError> {
-        let mut file = tokio::fs::File::open(spooled).await?;
-        let mut writer = BufWriter::with_capacity(self.store.clone(), self.key(key)?, PART);
-        if let Err(error) =
-            tokio::io::copy_buf(&mut tokio::io::BufReader::with_capacity(1 << 20, &mut file), &mut writer).await
-        {
-            // Parts that stay behind cost money; the first error is the one to tell.
-            let _ = writer.abort().await;
-            return Err(error.into());
-        }
-        Ok(writer.shutdown().await?)
+    fn sealing(&self, lock: &Lock, spooled: &Path, key: &str) -> Result<Source, ArchiveError> {
+        let file = File::open(spooled)?;
+        let len = file.metadata()?.len();
+        Ok(Box::new(SealedRead::new(&self.ring, lock, key, file, len).map_err(|why| refused(key, why))?))
     }
 
-    /// Length and last bytes of an object are those of the file it was made from.
-    async fn check_upload(&self, spooled: &Path, key: &str) -> Result<(), ArchiveError> {
-        let mut file = tokio::fs::File::open(spooled).await?;
-        let len = file.metadata().await?.len();
-        let end = len.saturating_sub(CHECKED)..len;
-        let mut expected = Vec::new();
-        file.seek(std::io::SeekFrom::Start(end.start)).await?;
-        file.read_to_end(&mut expected).await?;
+    /// Length and last bytes of a pack are those of the file it was made from.
+    async fn check_copy(&self, spooled: &Path, key: &str) -> Result<(), ArchiveError> {
+        let path = spooled.to_owned();
+        let (len, expected) = blocking(move || last_bytes(&path)).await?;
         let there = self.len(key).await?;
-        if there != Some(len) || self.read_range(key, end).await? != expected[..] {
+        let end = len.saturating_sub(expected.len() as u64)..len;
+        if there != Some(len) || self.read_range(key, end).await? != expected {
             return Err(ArchiveError::Internal(format!(
-                "object {key} is not what was uploaded: {there:?} of {len} bytes"
+                "object {key} is not what was put there: {there:?} of {len} bytes"
             )));
         }
         Ok(())
     }
 
-    /// Bytes of an object, `None` if there is no such object.
+    /// Bytes of a pack, `None` if there is no such object.
     pub(crate) async fn len(&self, key: &str) -> Result<Option<u64>, ArchiveError> {
-        match self.store.head(&self.key(key)?).await {
-            Ok(meta) => Ok(Some(meta.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+        if Lock::of(key).is_none() {
+            return self.store.len(key).await;
+        }
+        match self.read_header(key).await {
+            Ok(opened) => Ok(Some(opened.plain_len)),
+            Err(ArchiveError::Store(object_store::Error::NotFound { .. })) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    /// Bytes of an object as one stream.
-    pub(crate) async fn stream(
-        &self,
-        key: &str,
-        range: Range<u64>,
-    ) -> Result<BoxStream<'static, Result<Bytes, ArchiveError>>, ArchiveError> {
-        let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
-        let found = self.store.get_opts(&self.key(key)?, options).await?;
-        Ok(found.into_stream().map_err(ArchiveError::from).boxed())
+    /// Bytes of a pack as one stream.
+    pub(crate) async fn stream(&self, key: &str, range: Range<u64>) -> Result<Stream, ArchiveError> {
+        if Lock::of(key).is_none() {
+            return self.store.stream(key, range).await;
+        }
+        // A header that was remembered may be of an object that was put again since.
+        let opened = self.read_header(key).await?;
+        let range = range.start..range.end.min(opened.plain_len);
+        if range.is_empty() {
+            return Ok(stream::empty().boxed());
+        }
+        let sealed = self.store.stream(key, covering(&range)).await?;
+        Ok(opening(sealed, opened, range, key.to_owned()))
     }
 
-    /// Whether objects are files of ours.
-    pub(crate) fn is_local(&self) -> bool {
-        self.folder.is_some()
-    }
-
-    /// Bytes of an object; fewer than were asked for are an error.
     pub(crate) async fn read_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, ArchiveError> {
-        let bytes = self.store.get_range(&self.key(key)?, range.clone()).await?;
-        whole(key, &range, bytes)
+        let mut parts = self.read_ranges(key, &[range]).await?;
+        Ok(parts.pop().unwrap_or_default())
     }
 
     /// Several ranges; near ones are read together.
     pub(crate) async fn read_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
-        let parts = self.store.get_ranges(&self.key(key)?, ranges).await?;
-        ranges.iter().zip(parts).map(|(range, bytes)| whole(key, range, bytes)).collect()
-    }
-
-    /// Removes an object; one that is gone already is no failure.
-    pub(crate) async fn remove(&self, key: &str) -> Result<(), ArchiveError> {
-        match self.store.delete(&self.key(key)?).await {
-            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
-            Err(error) => Err(error.into()),
+        if Lock::of(key).is_none() {
+            let parts = self.store.read_ranges(key, ranges).await?;
+            return ranges.iter().zip(parts).map(|(range, bytes)| whole(key, range, bytes)).collect();
+        }
+        match self.read_sealed(key, ranges).await {
+            // The object may have been put again, under another data key, while or since its header was read.
+            Err(ArchiveError::Encryption { .. }) => {
+                self.opened().remove(key);
+                self.read_sealed(key, ranges).await
+            }
+            read => read,
         }
     }
 
-    /// All keys with the time of their last change in milliseconds since 1970-01-01 UTC.
-    pub(crate) fn list(&self) -> BoxStream<'static, Result<(String, i64), ArchiveError>> {
-        let prefix = self.prefix.clone();
-        let listed = self.store.list(Some(&prefix).filter(|prefix| !prefix.as_ref().is_empty()));
-        let entry = move |meta: object_store::ObjectMeta| {
-            let key = meta.location.as_ref().strip_prefix(prefix.as_ref()).unwrap_or_default();
-            (key.trim_start_matches('/').to_owned(), meta.last_modified.timestamp_millis())
+    async fn read_sealed(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
+        let outer: Vec<_> = ranges.iter().map(covering).collect();
+        // Together, so that a cold read takes no longer than that of a plain pack.
+        let (opened, sealed) = join(self.header(key), self.store.read_ranges(key, &outer)).await;
+        // Of two errors that of the header tells more.
+        let (opened, sealed) = (opened?, sealed?);
+        let end = sealed_len(opened.plain_len);
+        let in_object = outer.iter().map(|range| range.start..range.end.min(end));
+        let sealed: Vec<_> =
+            in_object.zip(sealed).map(|(range, bytes)| whole(key, &range, bytes)).collect::<Result<_, _>>()?;
+        let (ranges, object) = (ranges.to_vec(), key.to_owned());
+        let len: usize = sealed.iter().map(Bytes::len).sum();
+        let open = move || {
+            let parts = ranges.iter().zip(&sealed).map(|(range, sealed)| open_frames(&opened, range, sealed));
+            parts.collect::<Result<_, _>>().map_err(|why| refused(&object, why))
         };
-        listed.map_ok(entry).map_err(ArchiveError::from).boxed()
+        if len <= AT_ONCE { open() } else { blocking(open).await }
     }
 
-    /// Writes, reads and removes a small object.
-    pub(crate) async fn check(&self) -> Result<(), ArchiveError> {
-        let key = format!("check-{:016x}", rand::random::<u64>());
-        self.store.put(&self.key(&key)?, Bytes::from_static(b"ok").into()).await?;
-        let back = self.read_range(&key, 0..2).await?;
-        self.remove(&key).await?;
-        if back != b"ok"[..] {
-            return Err(ArchiveError::Internal("the object store gave back other bytes".into()));
+    async fn header(&self, key: &str) -> Result<Arc<Opened>, ArchiveError> {
+        let remembered = self.opened().get(key).cloned();
+        match remembered {
+            Some(opened) => Ok(opened),
+            None => self.read_header(key).await,
         }
-        Ok(())
     }
 
-    fn key(&self, key: &str) -> Result<Key, ArchiveError> {
-        let prefix = self.prefix.as_ref();
-        let whole = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}/{key}") };
-        Key::parse(&whole).map_err(|e| ArchiveError::Internal(format!("object key: {e}")))
+    async fn read_header(&self, key: &str) -> Result<Arc<Opened>, ArchiveError> {
+        let (header, actual) = self.store.read_start(key, HEADER_LEN).await?;
+        let opened = Opened::read(&self.ring, key, &header).map_err(|why| refused(key, why))?;
+        let expected = sealed_len(opened.plain_len);
+        if actual != expected {
+            return Err(refused(key, EncryptionError::Length { expected, actual }));
+        }
+        let opened = Arc::new(opened);
+        self.opened().insert(key.to_owned(), opened.clone());
+        Ok(opened)
+    }
+
+    /// Removes a pack; one that is gone already is no failure.
+    pub(crate) async fn remove(&self, key: &str) -> Result<(), ArchiveError> {
+        self.opened().remove(key);
+        self.store.remove(key).await
+    }
+
+    fn opened(&self) -> MutexGuard<'_, LruCache<String, Arc<Opened>>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A key of its own for each pack, so that no two ever overwrite or remove each other's bytes.
-pub(crate) fn new_key(folder: &str) -> String {
-    format!("{folder}/{:016x}.{PACK}", rand::random::<u64>())
+/// What new objects of packs are called: each has a name of its own, so that no two ever overwrite or remove each other's
+/// bytes.
+pub(crate) struct Naming {
+    ending: String,
+}
+
+impl Naming {
+    pub(crate) fn new(lock: Option<&Lock>) -> Self {
+        Self { ending: lock.map_or_else(|| PACK.to_owned(), |lock| format!("{lock}.{PACK}")) }
+    }
+
+    pub(crate) fn new_key(&self, folder: &str) -> String {
+        format!("{folder}/{:016x}.{}", rand::random::<u64>(), self.ending)
+    }
+
+    /// Whether an object is called as it would be now.
+    pub(crate) fn fits(&self, key: &str) -> bool {
+        Naming::new(Lock::of(key).as_ref()).ending == self.ending
+    }
+}
+
+/// Decrypts the frames of a range as they come.
+fn opening(sealed: Stream, opened: Arc<Opened>, range: Range<u64>, object: String) -> Stream {
+    let steps = stream::try_unfold((sealed, BytesMut::new(), range.start), move |(mut sealed, mut held, at)| {
+        let (opened, object, end) = (opened.clone(), object.clone(), range.end);
+        async move {
+            if at >= end {
+                return Ok(None);
+            }
+            let step = at..end.min((at / FRAME + FRAMES).saturating_mul(FRAME));
+            let outer = covering(&step);
+            let wanted = usize::try_from(outer.end - outer.start).unwrap_or(usize::MAX);
+            while held.len() < wanted {
+                // The last frame of the object is shorter than others.
+                let Some(more) = sealed.try_next().await? else { break };
+                held.extend_from_slice(&more);
+            }
+            let bytes = held.split_to(wanted.min(held.len()));
+            let plain = open_frames(&opened, &step, &bytes).map_err(|why| refused(&object, why))?;
+            Ok(Some((plain, (sealed, held, step.end))))
+        }
+    });
+    steps.boxed()
 }
 
 /// The end of an answer may be lost on the way without anybody noticing.
@@ -187,41 +239,15 @@ fn whole(key: &str, range: &Range<u64>, bytes: Bytes) -> Result<Bytes, ArchiveEr
     if actual == expected { Ok(bytes) } else { Err(ArchiveError::Truncated { key: key.to_owned(), expected, actual }) }
 }
 
-fn move_into(spooled: &Path, root: &Path, target: &Path) -> Result<(), ArchiveError> {
-    let folder = target.parent().unwrap_or(root);
-    make_folders(folder, root)?;
-    match std::fs::rename(spooled, target) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => copy_into(spooled, folder, target)?,
-        Err(error) => return Err(error.into()),
-    }
-    Ok(sync_folder(folder)?)
+fn last_bytes(path: &Path) -> Result<(u64, Vec<u8>), ArchiveError> {
+    let mut file = File::open(path)?;
+    let len = file.metadata()?.len();
+    let mut last = Vec::new();
+    file.seek(SeekFrom::Start(len.saturating_sub(CHECKED)))?;
+    file.read_to_end(&mut last)?;
+    Ok((len, last))
 }
 
-/// The spool is on another file system: a copy beside the target, then the rename.
-fn copy_into(spooled: &Path, folder: &Path, target: &Path) -> Result<(), ArchiveError> {
-    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::copy(&mut std::fs::File::open(spooled)?, &mut beside)?;
-    beside.as_file().sync_all()?;
-    beside.persist(target).map_err(|e| e.error)?;
-    Ok(())
-}
-
-/// Makes missing folders below `root`, each synced into the one above it.
-fn make_folders(folder: &Path, root: &Path) -> std::io::Result<()> {
-    if folder == root || folder.is_dir() {
-        return Ok(());
-    }
-    let above = folder.parent().unwrap_or(root);
-    make_folders(above, root)?;
-    match std::fs::create_dir(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    sync_folder(above)
-}
-
-/// Makes the names in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    if cfg!(unix) { std::fs::File::open(folder)?.sync_all() } else { Ok(()) }
+fn refused(object: &str, why: EncryptionError) -> ArchiveError {
+    ArchiveError::Encryption { object: object.to_owned(), why }
 }

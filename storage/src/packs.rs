@@ -2,7 +2,7 @@
 
 use crate::{
     error::ArchiveError,
-    objects::new_key,
+    objects::Naming,
     pack::{Found, Growing, OpenPack, Record, Slot, Undecided, path_of, scan},
     reserve::Reserve,
     spool::Spool,
@@ -15,6 +15,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use tempfile::NamedTempFile;
 
 /// A pack of so many bytes or instances is full: what is one object must still be moved and compacted in one go.
 const FULL_BYTES: u64 = 1 << 30;
@@ -61,6 +62,7 @@ pub(crate) struct Packs {
     // Goes before the spool, whose folder it is in.
     pub(crate) reserve: Reserve,
     spool: Spool,
+    naming: Naming,
     state: Mutex<State>,
 }
 
@@ -73,9 +75,9 @@ struct State {
 }
 
 impl Packs {
-    pub(crate) fn open(root: &Path) -> Result<Self, ArchiveError> {
+    pub(crate) fn open(root: &Path, naming: Naming) -> Result<Self, ArchiveError> {
         let spool = Spool::open(root)?;
-        Ok(Self { reserve: Reserve::new(spool.folder()), spool, state: Mutex::default() })
+        Ok(Self { reserve: Reserve::new(spool.folder()), spool, naming, state: Mutex::default() })
     }
 
     /// Takes the packs that ended processes left into line for sealing. Returns what they hold, for the catalog may lack
@@ -132,6 +134,16 @@ impl Packs {
         }
     }
 
+    /// An empty file beside the packs, swept after a crash.
+    pub(crate) fn scratch(&self) -> Result<NamedTempFile, ArchiveError> {
+        Ok(NamedTempFile::new_in(self.spool.folder())?)
+    }
+
+    /// What the object of a new pack is called.
+    pub(crate) fn naming(&self) -> &Naming {
+        &self.naming
+    }
+
     /// A file for a large instance.
     pub(crate) fn grow(&self) -> Result<Growing, ArchiveError> {
         Ok(Growing::create(self.spool.folder())?)
@@ -145,7 +157,7 @@ impl Packs {
         record: &Record,
         packed: &[u8],
     ) -> Result<Placed, ArchiveError> {
-        let (pack, slot) = growing.finish(new_key(folder), record, packed)?;
+        let (pack, slot) = growing.finish(self.naming.new_key(folder), record, packed)?;
         let placed = placed(&pack, slot, pack.undecided());
         self.state().waiting.push(Arc::new(pack));
         Ok(placed)
@@ -188,7 +200,7 @@ impl Packs {
         if state.open.len() >= OPEN_AT_ONCE {
             state.close_longest_idle();
         }
-        let pack = Arc::new(OpenPack::create(self.spool.folder(), new_key(folder), is_new_series)?);
+        let pack = Arc::new(OpenPack::create(self.spool.folder(), self.naming.new_key(folder), is_new_series)?);
         state.open.insert(folder.to_owned(), pack.clone());
         Ok(pack)
     }

@@ -234,11 +234,7 @@ impl Inner {
             let ranges = ranges.to_vec();
             return blocking(move || ranges.into_iter().map(|range| read_part(&file, range)).collect()).await;
         }
-        let read = match ranges {
-            [range] => self.objects.read_range(&place.key, range.clone()).await.map(|bytes| vec![bytes]),
-            ranges => self.objects.read_ranges(&place.key, ranges).await,
-        };
-        match read {
+        match self.objects.read_ranges(&place.key, ranges).await {
             Err(ArchiveError::Store(object_store::Error::NotFound { .. })) if !place.sealed => {
                 Err(ArchiveError::Elsewhere(place.key.clone()))
             }
@@ -249,7 +245,7 @@ impl Inner {
     /// A stretch of a pack. A local file is read in steps: the object store's own stream would be some thousand small reads,
     /// each on another thread.
     async fn stream_pack(self: &Arc<Self>, place: &Place, range: Range<u64>) -> Result<Stream, ArchiveError> {
-        if place.sealed && !self.objects.is_local() {
+        if place.sealed && !self.objects.store.is_local() {
             return self.objects.stream(&place.key, range).await;
         }
         let steps = range.clone().step_by(STEP as usize).map(move |at| at..range.end.min(at.saturating_add(STEP)));

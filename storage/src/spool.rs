@@ -84,7 +84,7 @@ impl Spool {
             for pack in packs(&folder)? {
                 std::fs::rename(&pack, self.folder.join(pack.file_name().unwrap_or_default()))?;
             }
-            crate::objects::sync_folder(&self.folder)?;
+            crate::store::sync_folder(&self.folder)?;
             std::fs::remove_dir_all(&folder)?;
             tracing::info!("took over the spool of an ended process");
         }

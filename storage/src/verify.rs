@@ -77,7 +77,7 @@ impl Archive {
 
 impl Inner {
     async fn compare(&self, found: &mut Verification) -> Result<(), ArchiveError> {
-        let listed = self.objects.list().try_filter(|(key, _)| std::future::ready(key.ends_with(PACK)));
+        let listed = self.objects.store.list().try_filter(|(key, _)| std::future::ready(key.ends_with(PACK)));
         let mut there: HashSet<String> = listed.map_ok(|(key, _)| key).try_collect().await?;
         let mut after = 0;
         loop {

@@ -3,7 +3,7 @@
 use crate::config::{Config, Room};
 use dicom_node::scu::{self, Remote};
 use std::{net::SocketAddr, process::ExitCode};
-use storage::{Archive, ArchiveError};
+use storage::{Archive, ArchiveError, KeyUse};
 use tokio::net::TcpListener;
 
 /// What was looked at, and a fact or a remedy.
@@ -55,9 +55,28 @@ async fn archive(config: &Config) -> Vec<Check> {
         Ok(archive) => {
             let checked = archive.check().await.map(|()| format!("{}: written, read and removed", store(config)));
             let checked = checked.map_err(|e| remedy(e, "check --store-url, its bucket and credentials"));
-            vec![("database", Ok(place.to_owned())), ("object store", checked)]
+            vec![
+                ("database", Ok(place.to_owned())),
+                ("object store", checked),
+                ("encryption", encryption(&archive).await),
+            ]
         }
     }
+}
+
+/// Whether the key ring opens what is in the store.
+async fn encryption(archive: &Archive) -> Result<String, String> {
+    let uses = archive.key_uses().await.map_err(|e| format!("{:#}", anyhow::Error::from(e)))?;
+    let new =
+        archive.new_packs_lock().map_or_else(|| "new packs are plain".to_owned(), |lock| format!("new packs: {lock}"));
+    let mut facts = vec![new];
+    for KeyUse { lock, is_for_new, packs, opened } in uses {
+        let lock = lock.unwrap_or_else(|| "plain".to_owned());
+        opened.map_err(|e| format!("{packs} packs are {lock}, and one does not open: {e}"))?;
+        let due = if is_for_new { "" } else { " (`pacs rekey` makes them as new ones)" };
+        facts.push(format!("{packs} packs {lock}{due}"));
+    }
+    Ok(facts.join("; "))
 }
 
 fn store(config: &Config) -> String {

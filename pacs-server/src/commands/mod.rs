@@ -11,6 +11,7 @@ pub mod echo;
 pub mod export;
 pub mod import;
 pub mod jobs;
+pub mod keys;
 pub mod peers;
 pub mod verify;
 

@@ -4,7 +4,7 @@ use super::{
     BLOCK, Record, header, padding, record_offset,
     seal::{Footer, Live, seal},
 };
-use crate::{error::ArchiveError, objects::sync_folder};
+use crate::{error::ArchiveError, store::sync_folder};
 use pacs_core::Uid;
 use std::{
     collections::HashSet,

@@ -3,6 +3,7 @@
 //! environment how to reach it (`scripts/s3-for-tests`).
 
 mod crash;
+mod encryption;
 mod faults;
 mod instances;
 mod matching;

@@ -8,12 +8,12 @@ use pacs_core::{query::Level, tags};
 use std::path::{Path, PathBuf};
 use storage::{Archive, Outcome, StorageConfig};
 
-fn slice(number: u8) -> Slice {
+pub fn slice(number: u8) -> Slice {
     let slice = Slice::new("1.1", "1.1.1", &format!("1.1.1.{number}"));
     slice.with(tags::INSTANCE_NUMBER, &number.to_string()).filled(number)
 }
 
-fn at_once(config: &mut StorageConfig) {
+pub fn at_once(config: &mut StorageConfig) {
     config.quiet_seconds = 0;
 }
 
@@ -24,7 +24,7 @@ async fn numbers(archive: &Archive) -> Vec<i64> {
     items.map(|item| item["00200013"]["Value"][0].as_i64().expect("a number")).collect()
 }
 
-async fn assert_reads_back(archive: &Archive, held: &[u8]) {
+pub async fn assert_reads_back(archive: &Archive, held: &[u8]) {
     for number in held {
         let stored = slice(*number).held_in(archive).await;
         assert_eq!(everything(archive, &stored).await, slice(*number).part10());
@@ -106,7 +106,7 @@ async fn killed(home: &Home, work: impl AsyncFnOnce(&Archive)) {
     work(&archive).await;
 }
 
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let (folders, found): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
     let mut found: Vec<_> = found.into_iter().filter(|file| file.extension().is_some_and(|e| e == extension)).collect();

@@ -8,7 +8,7 @@ use pacs_core::{
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 use std::{collections::BTreeMap, future::Future};
-use storage::{Archive, Expected, Ingested, Origin, Row, StorageConfig, StoredInstance};
+use storage::{Archive, Expected, Ingested, Origin, Row, StorageConfig, StoredInstance, new_key_line};
 
 pub const CT_IMAGE_STORAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
 
@@ -125,7 +125,7 @@ fn write_element(file: &mut Vec<u8>, tag: Tag, vr: VR, value: &[u8], pad: u8) {
 pub struct Home {
     pub config: StorageConfig,
     pub name: &'static str,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Home {
@@ -137,7 +137,15 @@ impl Home {
 pub fn sqlite_and_folder() -> Home {
     let folder = tempfile::tempdir().expect("a folder");
     let config = StorageConfig { data_dir: folder.path().join("data"), ..StorageConfig::default() };
-    Home { config, name: "SQLite, folder", _folder: folder }
+    Home { config, name: "SQLite, folder", folder }
+}
+
+/// The same with packs encrypted by a key of its own, `k1`, in a file beside the data folder.
+pub fn encrypted(mut home: Home) -> Home {
+    let file = home.folder.path().join("keys");
+    std::fs::write(&file, new_key_line("k1").expect("a key")).expect("a key file");
+    home.config.keys = Some(format!("file:{}", file.display()));
+    home
 }
 
 /// `None`, with the reason printed, without a server.
@@ -159,6 +167,13 @@ pub async fn postgres_and_folder() -> Option<Home> {
 }
 
 impl Home {
+    /// In memory, by way of a bucket, instead of in a folder.
+    fn in_memory(mut self) -> Self {
+        self.config.store_url = Some("memory:///yinghai".into());
+        self.name = "SQLite, memory, encrypted";
+        self
+    }
+
     /// In the bucket of the tests, under a prefix of its own, instead of in a folder.
     pub fn in_bucket(mut self, bucket: &str, name: &'static str) -> Self {
         self.config.store_url = Some(format!("{bucket}/{:016x}", rand::random::<u64>()));
@@ -186,7 +201,7 @@ pub async fn everywhere_with<F: Future<Output = ()>>(
     configure: impl Fn(&mut StorageConfig),
     story: impl Fn(Archive) -> F,
 ) {
-    let mut homes = vec![sqlite_and_folder()];
+    let mut homes = vec![sqlite_and_folder(), encrypted(sqlite_and_folder()).in_memory()];
     homes.extend(postgres_and_folder().await);
     if let Some(bucket) = bucket() {
         homes.push(sqlite_and_folder().in_bucket(&bucket, "SQLite, S3"));

@@ -1,0 +1,229 @@
+//! Objects by key: files of a local folder, or a bucket by URL. Bytes as they lie there, encrypted or not.
+
+use crate::{bucket, error::ArchiveError, ingest::blocking};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use object_store::{
+    GetOptions, ObjectStore, ObjectStoreExt, buffered::BufWriter, local::LocalFileSystem, path::Path as Key,
+};
+use std::{
+    fs::File,
+    io::Read,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::io::AsyncWriteExt;
+
+/// Larger objects go up in parts of this many bytes.
+const PART: usize = 8 << 20;
+/// Bytes read from a file in one go.
+const STEP: u64 = 1 << 20;
+
+/// What the bytes of an object are read from.
+pub(crate) type Source = Box<dyn Read + Send>;
+
+#[derive(Clone)]
+pub(crate) struct Store {
+    store: Arc<dyn ObjectStore>,
+    /// Where keys start in the store.
+    prefix: Key,
+    /// Set when objects are files of ours: then a file is put by a rename.
+    folder: Option<PathBuf>,
+}
+
+impl Store {
+    /// `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///…`; a folder is made if it is not there.
+    pub(crate) async fn by_url(url: &str) -> Result<Self, ArchiveError> {
+        let url = url::Url::parse(url).map_err(|e| ArchiveError::Config(format!("store_url: {e}")))?;
+        match url.scheme() {
+            "file" => {
+                let folder = url.to_file_path();
+                Self::of_folder(folder.map_err(|()| ArchiveError::Config("store_url: no local path".into()))?).await
+            }
+            _ => {
+                let (store, prefix) = bucket::open(&url)?;
+                Ok(Self { store, prefix, folder: None })
+            }
+        }
+    }
+
+    pub(crate) async fn of_folder(folder: PathBuf) -> Result<Self, ArchiveError> {
+        tokio::fs::create_dir_all(&folder).await?;
+        let folder = tokio::fs::canonicalize(&folder).await?;
+        let store = Arc::new(LocalFileSystem::new_with_prefix(&folder)?);
+        Ok(Self { store, prefix: Key::default(), folder: Some(folder) })
+    }
+
+    /// Whether objects are files of ours.
+    pub(crate) fn is_local(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// Makes a synced file an object: by a rename where objects are files. Durable when this returns.
+    pub(crate) async fn put_file(&self, path: &Path, key: &str) -> Result<(), ArchiveError> {
+        match &self.folder {
+            Some(folder) => {
+                let (path, folder, target) = (path.to_owned(), folder.clone(), folder.join(key));
+                blocking(move || move_into(&path, &folder, &target)).await
+            }
+            None => self.upload(Box::new(File::open(path)?), key).await,
+        }
+    }
+
+    /// Makes an object of what a reader gives. Durable, and there as a whole or not at all, when this returns.
+    pub(crate) async fn put(&self, source: Source, key: &str) -> Result<(), ArchiveError> {
+        match &self.folder {
+            Some(folder) => {
+                let (folder, target) = (folder.clone(), folder.join(key));
+                blocking(move || write_into(source, &folder, &target)).await
+            }
+            None => self.upload(source, key).await,
+        }
+    }
+
+    async fn upload(&self, source: Source, key: &str) -> Result<(), ArchiveError> {
+        let mut writer = BufWriter::with_capacity(self.store.clone(), self.key(key)?, PART);
+        if let Err(error) = copy(source, &mut writer).await {
+            // Parts that stay behind cost money; the first error is the one to tell.
+            let _ = writer.abort().await;
+            return Err(error);
+        }
+        Ok(writer.shutdown().await?)
+    }
+
+    /// Bytes of an object, `None` if there is no such object.
+    pub(crate) async fn len(&self, key: &str) -> Result<Option<u64>, ArchiveError> {
+        match self.store.head(&self.key(key)?).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Bytes of an object as one stream.
+    pub(crate) async fn stream(
+        &self,
+        key: &str,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes, ArchiveError>>, ArchiveError> {
+        let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+        let found = self.store.get_opts(&self.key(key)?, options).await?;
+        Ok(found.into_stream().map_err(ArchiveError::from).boxed())
+    }
+
+    /// The first bytes of an object and its whole length.
+    pub(crate) async fn read_start(&self, key: &str, len: u64) -> Result<(Bytes, u64), ArchiveError> {
+        let options = GetOptions { range: Some((0..len).into()), ..GetOptions::default() };
+        let found = self.store.get_opts(&self.key(key)?, options).await?;
+        let whole = found.meta.size;
+        Ok((found.bytes().await?, whole))
+    }
+
+    /// Several ranges; near ones are read together. One that ends behind the object is cut there.
+    pub(crate) async fn read_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
+        let key = self.key(key)?;
+        match ranges {
+            [range] => Ok(vec![self.store.get_range(&key, range.clone()).await?]),
+            ranges => Ok(self.store.get_ranges(&key, ranges).await?),
+        }
+    }
+
+    /// Removes an object; one that is gone already is no failure.
+    pub(crate) async fn remove(&self, key: &str) -> Result<(), ArchiveError> {
+        match self.store.delete(&self.key(key)?).await {
+            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// All keys with the time of their last change in milliseconds since 1970-01-01 UTC.
+    pub(crate) fn list(&self) -> BoxStream<'static, Result<(String, i64), ArchiveError>> {
+        let prefix = self.prefix.clone();
+        let listed = self.store.list(Some(&prefix).filter(|prefix| !prefix.as_ref().is_empty()));
+        let entry = move |meta: object_store::ObjectMeta| {
+            let key = meta.location.as_ref().strip_prefix(prefix.as_ref()).unwrap_or_default();
+            (key.trim_start_matches('/').to_owned(), meta.last_modified.timestamp_millis())
+        };
+        listed.map_ok(entry).map_err(ArchiveError::from).boxed()
+    }
+
+    /// Writes, reads and removes a small object.
+    pub(crate) async fn check(&self) -> Result<(), ArchiveError> {
+        let key = format!("check-{:016x}", rand::random::<u64>());
+        self.store.put(&self.key(&key)?, Bytes::from_static(b"ok").into()).await?;
+        let (back, _) = self.read_start(&key, 2).await?;
+        self.remove(&key).await?;
+        if back != b"ok"[..] {
+            return Err(ArchiveError::Internal("the object store gave back other bytes".into()));
+        }
+        Ok(())
+    }
+
+    fn key(&self, key: &str) -> Result<Key, ArchiveError> {
+        let prefix = self.prefix.as_ref();
+        let whole = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}/{key}") };
+        Key::parse(&whole).map_err(|e| ArchiveError::Internal(format!("object key: {e}")))
+    }
+}
+
+async fn copy(mut source: Source, writer: &mut BufWriter) -> Result<(), ArchiveError> {
+    loop {
+        let step;
+        (source, step) = blocking(move || {
+            let mut step = Vec::new();
+            source.by_ref().take(STEP).read_to_end(&mut step)?;
+            Ok((source, step))
+        })
+        .await?;
+        if step.is_empty() {
+            return Ok(());
+        }
+        writer.put(step.into()).await?;
+    }
+}
+
+fn move_into(path: &Path, root: &Path, target: &Path) -> Result<(), ArchiveError> {
+    make_folders(target.parent().unwrap_or(root), root)?;
+    match std::fs::rename(path, target) {
+        Ok(()) => Ok(sync_folder(target.parent().unwrap_or(root))?),
+        // The spool is on another file system.
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+            write_into(Box::new(File::open(path)?), root, target)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes beside the target, then renames. What a crash leaves of it is overwritten when the same object is put again.
+fn write_into(mut source: Source, root: &Path, target: &Path) -> Result<(), ArchiveError> {
+    let folder = target.parent().unwrap_or(root);
+    make_folders(folder, root)?;
+    let beside = target.with_extension("part");
+    let mut file = File::create(&beside)?;
+    if let Err(error) = std::io::copy(&mut source, &mut file).and_then(|_| file.sync_all()) {
+        std::fs::remove_file(&beside)?;
+        return Err(error.into());
+    }
+    std::fs::rename(&beside, target)?;
+    Ok(sync_folder(folder)?)
+}
+
+/// Makes missing folders below `root`, each synced into the one above it.
+fn make_folders(folder: &Path, root: &Path) -> std::io::Result<()> {
+    if folder == root || folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().unwrap_or(root);
+    make_folders(above, root)?;
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_folder(above)
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
