@@ -2,7 +2,7 @@
 
 use crate::error::ArchiveError;
 use object_store::{
-    ObjectStore, ObjectStoreScheme, RetryConfig, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder,
+    ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder,
     gcp::GoogleCloudStorageBuilder, memory::InMemory, path::Path as Key,
 };
 use std::{sync::Arc, time::Duration};
@@ -11,13 +11,18 @@ use url::Url;
 /// A request that fails is made again so often, over some seconds. Whoever seals tries again later anyhow, and whoever
 /// reads should learn soon that the store is away.
 const RETRIES: usize = 6;
-const RETRY_FOR: Duration = Duration::from_secs(60);
+const RETRY_FOR: Duration = Duration::from_secs(120);
+/// A request may take so long: all parts that go up at the same time share what may be a hospital's thin line, 1 MB/s.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The builders of the three clouds are alike and share no trait.
 macro_rules! built {
     ($builder:ty, $place:expr, $settings:expr) => {{
         let Settings { environment, query } = $settings;
-        let mut builder = <$builder>::new().with_url($place.to_string()).with_retry(retries());
+        let mut builder = <$builder>::new()
+            .with_url($place.to_string())
+            .with_retry(retries())
+            .with_client_options(ClientOptions::new().with_timeout(TIMEOUT));
         // The environment has much under these names that is for others.
         for (name, value) in environment {
             if let Ok(key) = name.parse() {

@@ -17,6 +17,8 @@ use tokio::io::AsyncWriteExt;
 
 /// Larger objects go up in parts of this many bytes.
 const PART: usize = 8 << 20;
+/// Parts of an object that are on their way at the same time, each in memory.
+const PARTS_AT_ONCE: usize = 2;
 /// Bytes read from a file in one go.
 const STEP: u64 = 1 << 20;
 
@@ -83,7 +85,8 @@ impl Store {
     }
 
     async fn upload(&self, source: Source, key: &str) -> Result<(), ArchiveError> {
-        let mut writer = BufWriter::with_capacity(self.store.clone(), self.key(key)?, PART);
+        let mut writer =
+            BufWriter::with_capacity(self.store.clone(), self.key(key)?, PART).with_max_concurrency(PARTS_AT_ONCE);
         if let Err(error) = copy(source, &mut writer).await {
             // Parts that stay behind cost money; the first error is the one to tell.
             let _ = writer.abort().await;
