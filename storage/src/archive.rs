@@ -72,12 +72,12 @@ impl Archive {
 
     /// Stops taking new instances, finishes the commits under way, seals what it can in a moment.
     pub async fn close(&self) {
-        // What is not sealed now waits in the spool for the next process on this machine.
-        if tokio::time::timeout(LAST_SEALS, self.seal_idle(Duration::ZERO)).await.is_err() {
-            tracing::warn!("some packs stay in the spool until the next start");
-        }
         // A second close finds the committer gone, which is what was wanted.
         let _ = self.inner.committer.submit(Work::Close).await;
+        // What is not sealed now waits in the spool for the next process on this machine.
+        if tokio::time::timeout(LAST_SEALS, self.seal_idle(Duration::ZERO)).await.is_err() {
+            tracing::warn!("some packs stay in the spool until another process takes them over");
+        }
         self.inner.database.pool.close().await;
     }
 

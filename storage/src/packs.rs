@@ -64,6 +64,8 @@ pub(crate) struct Packs {
     spool: Spool,
     naming: Naming,
     state: Mutex<State>,
+    /// Packs that were taken over and not yet adopted.
+    pub(crate) left: tokio::sync::Mutex<Vec<PathBuf>>,
 }
 
 #[derive(Default)]
@@ -77,26 +79,37 @@ struct State {
 impl Packs {
     pub(crate) fn open(root: &Path, naming: Naming) -> Result<Self, ArchiveError> {
         let spool = Spool::open(root)?;
-        Ok(Self { reserve: Reserve::new(spool.folder()), spool, naming, state: Mutex::default() })
+        Ok(Self {
+            reserve: Reserve::new(spool.folder()),
+            spool,
+            naming,
+            state: Mutex::default(),
+            left: Default::default(),
+        })
     }
 
-    /// Takes the packs that ended processes left into line for sealing. Returns what they hold, for the catalog may lack
-    /// the last of it.
-    pub(crate) fn adopt(&self) -> Result<Vec<Adopted>, ArchiveError> {
-        let mut adopted = Vec::new();
-        for path in self.spool.packs()? {
-            let found = scan(&mut File::open(&path)?)?;
-            let Some(first) = found.instances.first() else {
-                std::fs::remove_file(&path)?;
-                continue;
-            };
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let key = format!("{}/{name}", first.record.facts()?.folder());
-            let pack = Arc::new(OpenPack::adopted(path, key, found.end)?);
-            self.state().waiting.push(pack.clone());
-            adopted.push(Adopted { pack, instances: found.instances });
-        }
-        Ok(adopted)
+    /// Moves the packs that ended processes left into this spool.
+    pub(crate) fn take_over(&self) -> Result<Vec<PathBuf>, ArchiveError> {
+        self.spool.take_over()
+    }
+
+    /// A pack that was taken over, and what it holds, for the catalog may lack the last of it; `None` if it is empty. It is
+    /// not in line for sealing yet.
+    pub(crate) fn adopt(&self, path: PathBuf) -> Result<Option<Adopted>, ArchiveError> {
+        let found = scan(&mut File::open(&path)?)?;
+        let Some(first) = found.instances.first() else {
+            std::fs::remove_file(&path)?;
+            return Ok(None);
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let key = format!("{}/{name}", first.record.facts()?.folder());
+        let pack = Arc::new(OpenPack::adopted(path, key, found.end)?);
+        Ok(Some(Adopted { pack, instances: found.instances }))
+    }
+
+    /// Takes an adopted pack into line for sealing: once the catalog has all of it.
+    pub(crate) fn queue(&self, pack: Arc<OpenPack>) {
+        self.state().waiting.push(pack);
     }
 
     /// Adds an instance to the open pack of its folder. Durable when this returns.

@@ -19,9 +19,12 @@ use std::{collections::HashSet, fs::File, sync::Arc, time::Duration};
 const AT_ONCE: usize = 4;
 
 impl Archive {
-    /// Seals the packs of series that fell quiet; returns how many. One that fails stays in the spool, where it can be
-    /// read, and is tried again next time.
+    /// Seals the packs of series that fell quiet, those too that ended processes left; returns how many. One that fails stays
+    /// in the spool, where it can be read, and is tried again next time.
     pub async fn seal_quiet_packs(&self) -> usize {
+        if let Err(error) = self.inner.recover().await {
+            tracing::warn!(error = %chain(&error), "taking over packs of ended processes failed, it is tried again");
+        }
         self.seal_idle(Duration::from_secs(self.inner.config.quiet_seconds)).await
     }
 
@@ -130,28 +133,47 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes the rows that the catalog lacks of packs that ended processes left in the spool.
+    /// Takes over the packs that ended processes left in the spool, and writes the rows that the catalog lacks of them.
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<(), ArchiveError> {
+        // One at a time: who comes second has nothing to do.
+        let Ok(mut left) = self.packs.left.try_lock() else { return Ok(()) };
         let archive = self.clone();
+        left.extend(blocking(move || archive.packs.take_over()).await?);
         let mut is_behind = false;
-        for Adopted { pack, instances } in blocking(move || archive.packs.adopt()).await? {
-            let known = self.known(&pack.key).await?;
-            let missing: Vec<_> = instances.into_iter().filter(|found| !known.contains(&found.offset)).collect();
-            if !missing.is_empty() {
-                if !std::mem::replace(&mut is_behind, true) {
-                    // Positions that were lost have been shown to clients, in entity tags for one: no second use of them.
-                    self.database.change_of(LOST_AT_MOST).await?.commit().await?;
-                }
-                tracing::info!(
-                    pack = pack.key,
-                    instances = missing.len(),
-                    "writing rows that a crash kept from the catalog"
-                );
+        while let Some(path) = left.last().cloned() {
+            let archive = self.clone();
+            if let Some(adopted) = blocking(move || archive.packs.adopt(path)).await? {
+                self.recover_pack(adopted, &mut is_behind).await?;
             }
-            for found in missing {
-                self.recover_instance(&pack, found).await?;
-            }
+            left.pop();
         }
+        Ok(())
+    }
+
+    /// `is_behind`: whether it is known that rows are missing.
+    async fn recover_pack(
+        &self,
+        Adopted { pack, instances }: Adopted,
+        is_behind: &mut bool,
+    ) -> Result<(), ArchiveError> {
+        let known = self.known(&pack.key).await?;
+        let missing: Vec<_> = instances.into_iter().filter(|found| !known.contains(&found.offset)).collect();
+        if !missing.is_empty() {
+            if !std::mem::replace(is_behind, true) {
+                // Positions that were lost have been shown to clients, in entity tags for one: no second use of them.
+                self.database.change_of(LOST_AT_MOST).await?.commit().await?;
+            }
+            tracing::info!(
+                pack = pack.key,
+                instances = missing.len(),
+                "writing rows that a crash kept from the catalog"
+            );
+        }
+        for found in missing {
+            self.recover_instance(&pack, found).await?;
+        }
+        // Not before: what has no row would be left out of a sealed pack.
+        self.packs.queue(pack);
         Ok(())
     }
 

@@ -21,17 +21,22 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// Makes a folder below `root` and takes over the packs of processes that are gone.
+    /// Makes a folder below `root`.
     pub(crate) fn open(root: &Path) -> Result<Self, ArchiveError> {
         std::fs::create_dir_all(root)?;
-        let spool = Self::make(root)?;
-        for entry in std::fs::read_dir(root)? {
+        Self::make(root)
+    }
+
+    /// Moves the packs of processes that are gone here; returns where they are now.
+    pub(crate) fn take_over(&self) -> Result<Vec<PathBuf>, ArchiveError> {
+        let mut moved = Vec::new();
+        for entry in std::fs::read_dir(&self.root)? {
             let lock = entry?.path();
-            if lock.extension().is_some_and(|extension| extension == "lock") && lock != spool.lock {
-                spool.take_over(&lock)?;
+            if lock.extension().is_some_and(|extension| extension == "lock") && lock != self.lock {
+                moved.extend(self.take_over_from(&lock)?);
             }
         }
-        Ok(spool)
+        Ok(moved)
     }
 
     fn make(root: &Path) -> Result<Self, ArchiveError> {
@@ -51,11 +56,6 @@ impl Spool {
         &self.folder
     }
 
-    /// The packs that are here.
-    pub(crate) fn packs(&self) -> std::io::Result<Vec<PathBuf>> {
-        packs(&self.folder)
-    }
-
     /// A pack in the spool of another process on this machine.
     pub(crate) fn elsewhere(&self, name: &Path) -> std::io::Result<Option<PathBuf>> {
         for entry in std::fs::read_dir(&self.root)? {
@@ -67,28 +67,32 @@ impl Spool {
         Ok(None)
     }
 
-    fn take_over(&self, lock: &Path) -> Result<(), ArchiveError> {
+    fn take_over_from(&self, lock: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
         match File::open(lock).map(|file| (file.try_lock(), file)) {
             Ok((Ok(()), _held)) => self.inherit(lock),
-            Ok((Err(TryLockError::WouldBlock), _)) => Ok(()),
+            Ok((Err(TryLockError::WouldBlock), _)) => Ok(Vec::new()),
             Ok((Err(TryLockError::Error(error)), _)) => Err(error.into()),
             // Another process was first.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn inherit(&self, lock: &Path) -> Result<(), ArchiveError> {
+    fn inherit(&self, lock: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
         let folder = lock.with_extension("");
+        let mut moved = Vec::new();
         if folder.is_dir() {
             for pack in packs(&folder)? {
-                std::fs::rename(&pack, self.folder.join(pack.file_name().unwrap_or_default()))?;
+                let here = self.folder.join(pack.file_name().unwrap_or_default());
+                std::fs::rename(&pack, &here)?;
+                moved.push(here);
             }
             crate::store::sync_folder(&self.folder)?;
             std::fs::remove_dir_all(&folder)?;
-            tracing::info!("took over the spool of an ended process");
+            tracing::info!(packs = moved.len(), "took over the spool of an ended process");
         }
-        Ok(std::fs::remove_file(lock)?)
+        std::fs::remove_file(lock)?;
+        Ok(moved)
     }
 }
 
@@ -121,13 +125,14 @@ mod tests {
         std::fs::write(dead.join("half"), "half an instance").expect("a file");
         std::fs::write(dead.with_extension("lock"), "").expect("a file");
         let other = Spool::open(root.path()).expect("a second spool");
-        assert_eq!(living.packs().expect("a list"), [living.folder().join("a.tar")]);
-        assert_eq!(other.packs().expect("a list"), [other.folder().join("b.tar")]);
+        assert_eq!(other.take_over().expect("a take-over"), [other.folder().join("b.tar")]);
+        assert!(other.take_over().expect("nothing more").is_empty());
+        assert_eq!(packs(living.folder()).expect("a list"), [living.folder().join("a.tar")]);
         assert_eq!(other.elsewhere(Path::new("a.tar")).expect("a look"), Some(living.folder().join("a.tar")));
         assert!(!dead.exists() && !dead.with_extension("lock").exists());
         std::fs::remove_file(living.folder().join("a.tar")).expect("removed");
         drop((living, other));
         // What still has a pack waits for the next process.
-        assert_eq!(Spool::open(root.path()).expect("a third").packs().expect("a list").len(), 1);
+        assert_eq!(Spool::open(root.path()).and_then(|third| third.take_over()).expect("a list").len(), 1);
     }
 }

@@ -11,6 +11,7 @@ use std::{
     io::{BufReader, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 use storage::{Archive, ArchiveError, Expected, Ingested, Origin, Outcome};
 use tokio::runtime::Handle;
@@ -25,6 +26,8 @@ pub struct Arguments {
 /// Files taken in side by side; the archive commits them in groups.
 const SIDE_BY_SIDE: usize = 8;
 const CHUNK: usize = 256 << 10;
+/// How often packs that are full or quiet are looked for.
+const SEAL_EVERY: Duration = Duration::from_secs(1);
 /// SOP Class of a DICOMDIR (PS3.4 Annex I): an index of a medium, not an instance to keep.
 const MEDIA_STORAGE_DIRECTORY: &str = "1.2.840.10008.1.3.10";
 
@@ -79,6 +82,8 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<ExitCo
             tokio::task::spawn_blocking(move || take_in(&archive, &source))
         })
         .buffer_unordered(SIDE_BY_SIDE);
+    // Packs leave the spool while more comes: it need not hold all that is imported.
+    let sealing = tokio::spawn(seal_as_they_fill(archive.clone()));
     while let Some(done) = fates.next().await {
         for (name, fate) in done.context("an import task failed")? {
             summary.add(name, fate);
@@ -87,9 +92,17 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<ExitCo
         bar.set_message(format!("{} stored, {} rejected", summary.stored, summary.rejected_files()));
     }
     bar.finish_and_clear();
+    sealing.abort();
     archive.close().await;
     print!("{}", summary.text());
     Ok(if summary.rejected.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+async fn seal_as_they_fill(archive: Archive) {
+    loop {
+        tokio::time::sleep(SEAL_EVERY).await;
+        archive.seal_quiet_packs().await;
+    }
 }
 
 impl Summary {

@@ -147,6 +147,29 @@ async fn what_was_deleted_from_an_open_pack_stays_deleted_after_a_crash() {
 }
 
 #[tokio::test]
+async fn what_a_process_left_is_sealed_by_one_that_runs() {
+    let mut home = sqlite_and_folder();
+    at_once(&mut home.config);
+    let archive = home.open().await;
+    killed(&home, async |archive| drop(slice(1).sent_to(archive).await)).await;
+    slice(2).sent_to(&archive).await;
+    assert_eq!(archive.seal_quiet_packs().await, 2);
+    assert!(files(&home.config.data_dir.join("spool"), "tar").is_empty());
+    assert_reads_back(&archive, &[1, 2]).await;
+}
+
+#[tokio::test]
+async fn everything_is_sealed_at_the_end() {
+    let home = sqlite_and_folder();
+    for number in 1..20 {
+        let archive = home.open().await;
+        slice(number).sent_to(&archive).await;
+        archive.close().await;
+        assert!(files(&home.config.data_dir.join("spool"), "tar").is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_torn_tail_and_a_half_large_instance_are_cut_off() {
     let home = sqlite_and_folder();
     killed(&home, async |archive| drop(slice(1).sent_to(archive).await)).await;
