@@ -2,7 +2,7 @@
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pacs_server::{
-    commands::{accounts, demo, doctor, echo, export, import, jobs, keys, peers, verify},
+    commands::{accounts, backup, demo, doctor, echo, export, import, jobs, keys, peers, verify},
     config::{self, Effective, Settings},
     serve, telemetry,
 };
@@ -51,6 +51,10 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Write the catalog anew from the packs in the store, where it lacks them
     Reindex,
+    /// Bring a backup up to date, in another folder or bucket
+    Backup(backup::BackupArguments),
+    /// Take a backup into an empty archive
+    Restore(backup::RestoreArguments),
     /// Keys by which packs in the store are encrypted
     #[command(subcommand)]
     Key(keys::KeyCommand),
@@ -133,6 +137,8 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
         Command::Doctor => return doctor::run(&config).await,
         Command::Verify(arguments) => return verify::verify(&config, arguments).await,
         Command::Reindex => return verify::reindex(&config).await,
+        Command::Backup(arguments) => return backup::backup(&config, arguments).await,
+        Command::Restore(arguments) => return backup::restore(&config, arguments).await,
         Command::Key(keys::KeyCommand::New { name }) => keys::new(&name),
         Command::Rekey => return keys::rekey(&config).await,
         Command::Echo(arguments) => echo::run(&config, arguments).await,

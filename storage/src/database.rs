@@ -11,10 +11,16 @@ use std::{borrow::Cow, path::Path, sync::atomic::AtomicBool, time::Duration};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Numbered, never changed once landed.
-const MIGRATIONS: &[(i64, &str, &str)] = &[
+pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "index", include_str!("../migrations/0001_index.sql")),
     (2, "names", include_str!("../migrations/0002_names.sql")),
 ];
+
+/// The version of the catalog after all of them.
+pub(crate) const SCHEMA: i64 = match MIGRATIONS.last() {
+    Some((version, _, _)) => *version,
+    None => 0,
+};
 
 /// The catalogs of before the first release have an object for each instance and are not taken over.
 const BEFORE_PACKS: &str = "the catalog is not of this version of Yinghai; one from before packs is replaced so: move the \
@@ -94,6 +100,17 @@ impl Database {
     pub(crate) async fn begin(&self) -> Result<(Transaction<'static, Any>, MutexGuard<'_, ()>), sqlx::Error> {
         let turn = self.turn.lock().await;
         Ok((self.pool.begin().await?, turn))
+    }
+
+    /// A transaction that reads all of the catalog as it is at one moment.
+    pub(crate) async fn begin_reading(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        if !self.is_sqlite {
+            sqlx::query("set transaction isolation level repeatable read, read only")
+                .execute(&mut *transaction)
+                .await?;
+        }
+        Ok(transaction)
     }
 
     /// Begins a change of the catalog.

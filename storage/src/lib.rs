@@ -12,6 +12,7 @@
 //! | `compaction` | packs made anew: without what was deleted, and one of many |
 //! | `rekey` | packs encrypted again, after a change of keys |
 //! | `verify`, `reindex` | catalog and store compared; a catalog made anew |
+//! | [`backup`] | packs and catalog in another place, and the way back |
 //! | `commit`, `batch` | the committer: rows and audit lines of all that waits in one transaction |
 //! | `index` | the rows of patient, study, series, instance: written and removed |
 //! | [`non_patient`] | palettes, protocols, templates: objects of no patient |
@@ -36,6 +37,7 @@
 pub mod accounts;
 pub mod archive;
 pub mod audit;
+pub mod backup;
 mod batch;
 mod bucket;
 mod clock;

@@ -25,6 +25,8 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt;
 
 /// Bytes at the end of a pack that are read back after it was put.
 const CHECKED: u64 = 64 << 10;
@@ -45,11 +47,16 @@ pub(crate) struct Objects {
 
 impl Objects {
     pub(crate) async fn open(config: &StorageConfig) -> Result<Self, ArchiveError> {
-        let ring = load_ring(config.keys.as_deref(), config.cipher).await?;
         let store = match &config.store_url {
             None => Store::of_folder(config.data_dir.join("objects")).await?,
             Some(url) => Store::by_url(url).await?,
         };
+        Self::in_store(store, config).await
+    }
+
+    /// Packs in another store than the archive's own, with the same key ring.
+    pub(crate) async fn in_store(store: Store, config: &StorageConfig) -> Result<Self, ArchiveError> {
+        let ring = load_ring(config.keys.as_deref(), config.cipher).await?;
         Ok(Self { store, ring, opened: Mutex::new(LruCache::new(REMEMBERED)) })
     }
 
@@ -65,14 +72,51 @@ impl Objects {
         match Lock::of(key) {
             None if self.store.is_local() => return self.store.put_file(spooled, key).await,
             None => self.store.put_file(spooled, key).await?,
-            Some(lock) => self.store.put(self.sealing(&lock, spooled, key)?, key).await?,
+            Some(lock) => {
+                let file = File::open(spooled)?;
+                let len = file.metadata()?.len();
+                self.store.put(self.sealing(&lock, file, len, key)?, key).await?;
+            }
         }
         self.check_copy(spooled, key).await
     }
 
-    fn sealing(&self, lock: &Lock, spooled: &Path, key: &str) -> Result<Source, ArchiveError> {
-        let file = File::open(spooled)?;
+    /// Copies the first `len` bytes of a file.
+    pub(crate) async fn put_start(&self, file: File, len: u64, key: &str) -> Result<(), ArchiveError> {
+        let source = match Lock::of(key) {
+            Some(lock) => self.sealing(&lock, file, len, key)?,
+            None => Box::new(file.take(len)),
+        };
+        self.store.put(source, key).await
+    }
+
+    /// Copies a file under a name that ends as [`Self::named`] has it.
+    pub(crate) async fn put_new(&self, path: &Path, key: &str) -> Result<(), ArchiveError> {
+        let file = File::open(path)?;
         let len = file.metadata()?.len();
+        self.put_start(file, len, key).await
+    }
+
+    /// The name of an object that is encrypted if new packs are.
+    pub(crate) fn named(&self, name: &str, extension: &str) -> String {
+        self.lock().map_or_else(|| format!("{name}.{extension}"), |lock| format!("{name}.{lock}.{extension}"))
+    }
+
+    /// Copies a pack into a file, synced when this returns; tells how many bytes.
+    pub(crate) async fn download(&self, key: &str, into: &NamedTempFile) -> Result<u64, ArchiveError> {
+        let len = self.len(key).await?.ok_or_else(|| ArchiveError::NotFound(format!("object {key}")))?;
+        let mut file = tokio::fs::File::from_std(into.reopen()?);
+        let mut bytes = self.stream(key, 0..len).await?;
+        while let Some(piece) = bytes.try_next().await? {
+            file.write_all(&piece).await?;
+        }
+        file.sync_all().await?;
+        let actual = file.metadata().await?.len();
+        let truncated = ArchiveError::Truncated { key: key.to_owned(), expected: len, actual };
+        if actual == len { Ok(len) } else { Err(truncated) }
+    }
+
+    fn sealing(&self, lock: &Lock, file: File, len: u64, key: &str) -> Result<Source, ArchiveError> {
         Ok(Box::new(SealedRead::new(&self.ring, lock, key, file, len).map_err(|why| refused(key, why))?))
     }
 

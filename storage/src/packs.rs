@@ -152,6 +152,11 @@ impl Packs {
         Ok(NamedTempFile::new_in(self.spool.folder())?)
     }
 
+    /// Where they grow.
+    pub(crate) fn folder(&self) -> &Path {
+        self.spool.folder()
+    }
+
     /// What the object of a new pack is called.
     pub(crate) fn naming(&self) -> &Naming {
         &self.naming

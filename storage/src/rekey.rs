@@ -10,10 +10,8 @@ use crate::{
     encryption::Lock,
     error::ArchiveError,
 };
-use futures::TryStreamExt;
 use sqlx::Row;
 use std::collections::BTreeMap;
-use tokio::io::AsyncWriteExt;
 
 /// Rows looked at in one go.
 const PAGE: i64 = 500;
@@ -107,14 +105,8 @@ impl Inner {
 
     /// Makes another object of a pack; its bytes are the same, and what lies where in it. Returns how many bytes.
     async fn rekey(&self, key: &str) -> Result<u64, ArchiveError> {
-        let len = self.objects.len(key).await?.ok_or_else(|| ArchiveError::NotFound(format!("pack {key}")))?;
         let copy = self.packs.scratch()?;
-        let mut file = tokio::fs::File::from_std(copy.reopen()?);
-        let mut bytes = self.objects.stream(key, 0..len).await?;
-        while let Some(piece) = bytes.try_next().await? {
-            file.write_all(&piece).await?;
-        }
-        file.sync_all().await?;
+        let len = self.objects.download(key, &copy).await?;
         let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
         let renamed = self.packs.naming().new_key(folder);
         self.objects.put(copy.path(), &renamed).await?;

@@ -25,6 +25,8 @@ const STEP: u64 = 1 << 20;
 /// What the bytes of an object are read from.
 pub(crate) type Source = Box<dyn Read + Send>;
 
+type Stream = BoxStream<'static, Result<Bytes, ArchiveError>>;
+
 #[derive(Clone)]
 pub(crate) struct Store {
     store: Arc<dyn ObjectStore>,
@@ -82,6 +84,37 @@ impl Store {
             }
             None => self.upload(source, key).await,
         }
+    }
+
+    /// As [`Self::put`], of what comes as a stream.
+    pub(crate) async fn put_stream(&self, mut bytes: Stream, key: &str) -> Result<(), ArchiveError> {
+        let mut writer = BufWriter::with_capacity(self.store.clone(), self.key(key)?, PART);
+        loop {
+            let piece = match bytes.try_next().await {
+                Ok(Some(piece)) => writer.put(piece).await.map_err(ArchiveError::from),
+                Ok(None) => break,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = piece {
+                let _ = writer.abort().await;
+                return Err(error);
+            }
+        }
+        writer.shutdown().await?;
+        match &self.folder {
+            Some(folder) => {
+                let (folder, target) = (folder.clone(), folder.join(key));
+                blocking(move || make_durable(&target, &folder)).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// An object as a stream, and its length.
+    pub(crate) async fn stream_whole(&self, key: &str) -> Result<(Stream, u64), ArchiveError> {
+        let found = self.store.get(&self.key(key)?).await?;
+        let len = found.meta.size;
+        Ok((found.into_stream().map_err(ArchiveError::from).boxed(), len))
     }
 
     async fn upload(&self, source: Source, key: &str) -> Result<(), ArchiveError> {
@@ -210,6 +243,15 @@ fn write_into(mut source: Source, root: &Path, target: &Path) -> Result<(), Arch
     }
     std::fs::rename(&beside, target)?;
     Ok(sync_folder(folder)?)
+}
+
+/// Syncs a file and the folders above it.
+fn make_durable(file: &Path, root: &Path) -> Result<(), ArchiveError> {
+    File::open(file)?.sync_all()?;
+    for folder in file.ancestors().skip(1).take_while(|folder| folder.starts_with(root)) {
+        sync_folder(folder)?;
+    }
+    Ok(())
 }
 
 /// Makes missing folders below `root`, each synced into the one above it.

@@ -5,6 +5,7 @@ use anyhow::Context;
 use storage::{Archive, AuditAction, AuditRecord};
 
 pub mod accounts;
+pub mod backup;
 pub mod demo;
 pub mod doctor;
 pub mod echo;

@@ -4,7 +4,7 @@ use super::{
     EncryptionError,
     cipher::{Aead, Algorithm, Cipher, SECRET_LEN},
 };
-use crate::{error::ArchiveError, spool::PACK};
+use crate::error::ArchiveError;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::{fmt, process::Stdio, time::Duration};
 use zeroize::Zeroizing;
@@ -24,7 +24,7 @@ pub(crate) struct Lock {
 impl Lock {
     /// The lock of an object, `None` for a plain pack: `…/0123456789abcdef.k1.aes256.tar`.
     pub(crate) fn of(object: &str) -> Option<Self> {
-        let name = object.rsplit('/').next()?.strip_suffix(PACK)?.strip_suffix('.')?;
+        let (name, _extension) = object.rsplit('/').next()?.rsplit_once('.')?;
         let (name, cipher) = name.rsplit_once('.')?;
         let (_, key_id) = name.rsplit_once('.')?;
         let algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == cipher)?;

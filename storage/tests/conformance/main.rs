@@ -2,6 +2,7 @@
 //! server that lets us make databases (`scripts/postgres-for-tests`), S3 where `PACS_TEST_S3_URL` names a bucket and the
 //! environment how to reach it (`scripts/s3-for-tests`).
 
+mod backup;
 mod crash;
 mod encryption;
 mod faults;
