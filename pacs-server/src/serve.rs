@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 /// How often quiet series are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// How often a stretch of what is stored is checked.
+const SCRUB: Duration = Duration::from_secs(10);
+
 /// How long requests under way may take to finish when the program stops.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -77,6 +80,9 @@ fn start_rooms(
 ) {
     rooms.spawn(sweep(archive.clone(), shutdown.clone()));
     rooms.spawn(care(archive.clone(), shutdown.clone()));
+    if config.storage.scrub_megabytes_per_second > 0 {
+        rooms.spawn(scrub(archive.clone(), config.storage.scrub_megabytes_per_second, shutdown.clone()));
+    }
     if let Some(listener) = listeners.dicom {
         let node = dicom_node::serve(listener, archive.clone(), config.dicom.clone(), shutdown.clone());
         start(rooms, "DICOM node", node);
@@ -154,6 +160,32 @@ async fn care(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<(
             () = shutdown.cancelled() => return Ok(()),
             cared = cared => if let Err(error) = cared {
                 tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "care of the packs failed");
+            }
+        }
+    }
+}
+
+/// Reads what is stored, slowly and for ever, and checks that it is as it was received.
+async fn scrub(archive: Archive, megabytes: u32, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let step = u64::from(megabytes) * 1_000_000 * SCRUB.as_secs();
+    let mut clock = tokio::time::interval(SCRUB);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut round = (0, 0);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = clock.tick() => {}
+        }
+        match archive.scrub(step).await {
+            Ok(done) => {
+                round = (round.0 + done.instances, round.1 + done.damaged.len());
+                if done.is_round_over && round.0 > 0 {
+                    tracing::info!(instances = round.0, damaged = round.1, "every stored instance was checked");
+                    round = (0, 0);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "checking stored instances failed")
             }
         }
     }

@@ -25,6 +25,8 @@ pub struct StorageConfig {
     pub complete_on_release: bool,
     /// Refuse instances larger than this, in bytes.
     pub max_instance_bytes: u64,
+    /// How many megabytes of the store are read and checked a second, round after round; 0: none.
+    pub scrub_megabytes_per_second: u32,
     /// Other content under a SOP Instance UID that its series holds already: `keep-both` (the first stays what is seen),
     /// `keep-latest` (both are kept, the newest is seen) or `reject`.
     pub same_uid_other_content: SameUidOtherContent,
@@ -54,6 +56,7 @@ impl Default for StorageConfig {
             quiet_seconds: 10,
             complete_on_release: false,
             max_instance_bytes: 4 << 30,
+            scrub_megabytes_per_second: 2,
             same_uid_other_content: SameUidOtherContent::default(),
         }
     }

@@ -90,5 +90,5 @@ pub use peers::Peer;
 pub use read::StoredInstance;
 pub use reindex::Reindexed;
 pub use rekey::{KeyUse, Rekeyed};
-pub use verify::Verification;
+pub use verify::{Scrubbed, Verification};
 pub use versions::Version;

@@ -2,16 +2,21 @@
 
 use crate::{
     archive::{Archive, Inner},
+    audit::{AuditAction, AuditRecord},
     error::ArchiveError,
     read::{StoredInstance, select_instances},
     spool::PACK,
 };
 use futures::TryStreamExt;
-use sqlx::Row;
+use sqlx::{Row, any::AnyRow};
 use std::collections::HashSet;
 
 /// Rows looked at in one go.
 const PAGE: i64 = 500;
+/// Rows of one look of the scrub, which is in no hurry.
+const SCRUBBED_AT_ONCE: i64 = 16;
+/// Where the place of the scrub is kept, among those who follow the archive.
+const SCRUB: &str = "scrub";
 
 /// What a verification found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +40,16 @@ impl Verification {
     }
 }
 
+/// What one step of the scrub did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scrubbed {
+    pub instances: u64,
+    pub bytes: u64,
+    /// SOP Instance UIDs.
+    pub damaged: Vec<String>,
+    pub is_round_over: bool,
+}
+
 impl Archive {
     /// Compares catalog and store; with `read` also reads every instance and checks it. `progress` hears the instances
     /// read so far.
@@ -53,13 +68,9 @@ impl Archive {
             let rows = sqlx::query(PAGE_OF_ALL).bind(after).bind(PAGE).fetch_all(&self.inner.database.pool).await?;
             let Some(last) = rows.last() else { break };
             after = last.try_get("instance_key")?;
-            for instance in self.stored_instances(&rows).await? {
-                match self.read_through(&instance).await {
-                    Ok(()) | Err(ArchiveError::Elsewhere(_)) => {}
-                    Err(error) => {
-                        tracing::error!(%error, sop_instance_uid = %instance.sop_instance, "an instance is damaged");
-                        found.damaged.push(instance.sop_instance.to_string());
-                    }
+            for row in &rows {
+                if let Err(uid) = self.check_row(row).await? {
+                    found.damaged.push(uid);
                 }
                 found.instances += 1;
                 progress(found.instances);
@@ -68,10 +79,71 @@ impl Archive {
         Ok(())
     }
 
+    /// Reads an instance through: its length, or its SOP Instance UID if it is damaged. The rest of a check goes on.
+    async fn check_row(&self, row: &AnyRow) -> Result<Result<u64, String>, ArchiveError> {
+        let checked = async {
+            let instance = self.stored_instance(row).await?;
+            self.read_through(&instance).await?;
+            Ok(instance.len)
+        };
+        match checked.await {
+            Ok(len) => Ok(Ok(len)),
+            Err(ArchiveError::Elsewhere(_)) => Ok(Ok(0)),
+            // Neither is a damage of this instance.
+            Err(error @ (ArchiveError::Database(_) | ArchiveError::Store(_))) => Err(error),
+            Err(error) => {
+                let uid: String = row.try_get(2)?;
+                tracing::error!(%error, sop_instance_uid = uid, "an instance is damaged");
+                Ok(Err(uid))
+            }
+        }
+    }
+
+    /// Checks the next instances of the round through all of them, at least until so many bytes were read; the place is
+    /// kept in the catalog. What is damaged is told in log and audit trail. A new round begins after the last instance.
+    pub async fn scrub(&self, bytes: u64) -> Result<Scrubbed, ArchiveError> {
+        let mut done = Scrubbed::default();
+        let mut after = self.consumer_position(SCRUB).await?;
+        while done.bytes < bytes && !done.is_round_over {
+            let rows = sqlx::query(PAGE_OF_ALL).bind(after).bind(SCRUBBED_AT_ONCE);
+            let rows = rows.fetch_all(&self.inner.database.pool).await?;
+            done.is_round_over = rows.is_empty();
+            for row in &rows {
+                if done.bytes >= bytes {
+                    break;
+                }
+                match self.check_row(row).await? {
+                    Ok(len) => done.bytes += len,
+                    Err(uid) => done.damaged.push(uid),
+                }
+                done.instances += 1;
+                after = row.try_get("instance_key")?;
+            }
+        }
+        let place = if done.is_round_over { 0 } else { after };
+        self.inner.database.execute(sqlx::query(KEEP_PLACE).bind(SCRUB).bind(place)).await?;
+        for uid in &done.damaged {
+            self.audit(&damage(uid)).await?;
+        }
+        Ok(done)
+    }
+
     async fn read_through(&self, instance: &StoredInstance) -> Result<(), ArchiveError> {
         let stream = self.read(instance).await?;
         let len = stream.try_fold(0, |sum, piece| async move { Ok(sum + piece.len() as u64) }).await?;
         if len == instance.len { Ok(()) } else { Err(ArchiveError::Damaged(instance.sop_instance.to_string())) }
+    }
+}
+
+fn damage(uid: &str) -> AuditRecord {
+    AuditRecord {
+        at: 0,
+        action: AuditAction::SecurityAlert,
+        actor: "scrub".to_owned(),
+        origin: String::new(),
+        success: false,
+        study: None,
+        detail: format!("instance {uid} is damaged in the store"),
     }
 }
 
@@ -107,5 +179,8 @@ impl Inner {
 const PAGE_OF_ALL: &str = select_instances!("", "where i.instance_key > $1 order by i.instance_key limit $2");
 
 const PACKS: &str = "select pack_key, object_key, sealed from pack where pack_key > $1 order by pack_key limit $2";
+
+const KEEP_PLACE: &str = "insert into consumer (name, position) values ($1, $2)
+    on conflict (name) do update set position = excluded.position";
 
 const DOOMED: &str = "select object_key from doomed_object";

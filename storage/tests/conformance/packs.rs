@@ -235,6 +235,24 @@ async fn a_lost_catalog_is_made_anew_from_the_store() {
 }
 
 #[tokio::test]
+async fn the_scrub_goes_on_where_it_was_and_round_and_round() {
+    everywhere_with(at_once, async |archive| {
+        for number in 0..3 {
+            slice(number).sent_to(&archive).await;
+        }
+        let mut rounds = Vec::new();
+        for _ in 0..8 {
+            let step = archive.scrub(1).await.expect("a step");
+            assert!(step.damaged.is_empty());
+            rounds.push(step.instances);
+            archive.seal_quiet_packs().await;
+        }
+        assert_eq!(rounds, [1, 1, 1, 0, 1, 1, 1, 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_flipped_bit_is_found_and_never_served_as_good() {
     let mut home = sqlite_and_folder();
     at_once(&mut home.config);
@@ -247,6 +265,10 @@ async fn a_flipped_bit_is_found_and_never_served_as_good() {
     std::fs::write(&pack, bytes).expect("flipped");
     let found = archive.verify(true, |_| ()).await.expect("a verification");
     assert_eq!(found.damaged, ["1.1.1.1"]);
+    let scrubbed = archive.scrub(1).await.expect("a step");
+    assert_eq!((scrubbed.instances, scrubbed.damaged, scrubbed.is_round_over), (1, found.damaged, true));
+    let told = archive.audit_trail(1).await.expect("a trail").remove(0);
+    assert_eq!((told.success, told.detail.as_str()), (false, "instance 1.1.1.1 is damaged in the store"));
     let stored = slice(1).held_in(&archive).await;
     let pieces: Vec<_> = futures::StreamExt::collect(archive.read(&stored).await.expect("a stream")).await;
     assert!(pieces.iter().any(Result::is_err));
