@@ -5,7 +5,8 @@
 //! Orthanc listens on every address.
 
 use anyhow::{Context, bail};
-use pacs_core::{TransferSyntax, Uid, part10::write_meta};
+use benches::{element, processor_seconds};
+use pacs_core::{Tag, TransferSyntax, Uid, part10::write_meta, tags};
 use pacs_server::phantom::Phantom;
 use reqwest::blocking::Client;
 use serde_json::Value;
@@ -157,34 +158,30 @@ fn long(work: &Path, subjects: &[Subject; 2]) -> anyhow::Result<()> {
 fn image(uid: &str, side: u16, frames: u16) -> Vec<u8> {
     let up = |uid: &str| uid.rsplit_once('.').map_or_else(String::new, |(head, _)| head.to_owned());
     let (series, class) = (up(uid), "1.2.840.10008.5.1.4.1.1.7.3");
-    let uid_of = |text: &str| text.parse::<Uid>();
-    let (Ok(class_uid), Ok(instance)) = (uid_of(class), uid_of(uid)) else { return Vec::new() };
+    let (Ok(class_uid), Ok(instance)) = (class.parse::<Uid>(), uid.parse::<Uid>()) else { return Vec::new() };
     let mut file = write_meta(&class_uid, &instance, &TransferSyntax::explicit_little(), None);
-    let mut text = |group: u16, element: u16, vr: &str, value: &str, pad: u8| {
-        let mut value = value.as_bytes().to_vec();
-        value.resize(value.len().next_multiple_of(2), pad);
-        file.extend([group.to_le_bytes(), element.to_le_bytes()].concat());
-        file.extend(vr.as_bytes());
-        file.extend((value.len() as u16).to_le_bytes());
-        file.extend(value);
-    };
-    let words = |n: u16| String::from_utf8_lossy(&n.to_le_bytes()).into_owned();
-    text(0x0008, 0x0016, "UI", class, 0);
-    text(0x0008, 0x0018, "UI", uid, 0);
-    text(0x0008, 0x0060, "CS", "OT", b' ');
-    text(0x0010, 0x0010, "PN", "Bench^Tiny", b' ');
-    text(0x0010, 0x0020, "LO", "TINY", b' ');
-    text(0x0020, 0x000D, "UI", &up(&series), 0);
-    text(0x0020, 0x000E, "UI", &series, 0);
-    text(0x0028, 0x0002, "US", &words(1), 0);
-    text(0x0028, 0x0004, "CS", "MONOCHROME2", b' ');
-    text(0x0028, 0x0008, "IS", &frames.to_string(), b' ');
-    text(0x0028, 0x0010, "US", &words(side), 0);
-    text(0x0028, 0x0011, "US", &words(side), 0);
-    text(0x0028, 0x0100, "US", &words(16), 0);
-    text(0x0028, 0x0101, "US", &words(16), 0);
-    text(0x0028, 0x0102, "US", &words(15), 0);
-    text(0x0028, 0x0103, "US", &words(0), 0);
+    let (study, frames_text, words) = (up(&series), frames.to_string(), u16::to_le_bytes);
+    let elements: [(Tag, &str, &[u8]); 16] = [
+        (tags::SOP_CLASS_UID, "UI", class.as_bytes()),
+        (tags::SOP_INSTANCE_UID, "UI", uid.as_bytes()),
+        (tags::MODALITY, "CS", b"OT"),
+        (tags::PATIENT_NAME, "PN", b"Bench^Tiny"),
+        (tags::PATIENT_ID, "LO", b"TINY"),
+        (tags::STUDY_INSTANCE_UID, "UI", study.as_bytes()),
+        (tags::SERIES_INSTANCE_UID, "UI", series.as_bytes()),
+        (tags::SAMPLES_PER_PIXEL, "US", &words(1)),
+        (tags::PHOTOMETRIC_INTERPRETATION, "CS", b"MONOCHROME2"),
+        (tags::NUMBER_OF_FRAMES, "IS", frames_text.as_bytes()),
+        (tags::ROWS, "US", &words(side)),
+        (tags::COLUMNS, "US", &words(side)),
+        (tags::BITS_ALLOCATED, "US", &words(16)),
+        (tags::BITS_STORED, "US", &words(16)),
+        (tags::HIGH_BIT, "US", &words(15)),
+        (tags::PIXEL_REPRESENTATION, "US", &words(0)),
+    ];
+    for (tag, vr, value) in elements {
+        element(&mut file, tag, vr, value);
+    }
     let bytes = usize::from(side) * usize::from(side) * 2 * usize::from(frames);
     file.extend(b"\xe0\x7f\x10\x00OW\0\0");
     file.extend((bytes as u32).to_le_bytes());
@@ -192,13 +189,8 @@ fn image(uid: &str, side: u16, frames: u16) -> Vec<u8> {
     file
 }
 
-/// Seconds of processor time so far.
 fn cpu(subject: &Subject) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", subject.process.id()))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).context("no processor time");
-    // utime and stime, in ticks of 10 ms.
-    Ok((ticks(11)? + ticks(12)?) / 100.0)
+    processor_seconds(subject.process.id())
 }
 
 /// Seconds from the last slice of a series to the Structured Report about it, the quiet time left out.

@@ -10,7 +10,7 @@ use crate::{
     packs::Placed,
 };
 use pacs_core::{TransferSyntax, Uid, instance::Instance};
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 const SURNAMES: [(&str, &str); 20] = [
     ("王", "Wang"),
@@ -90,8 +90,7 @@ fn new_instance(n: usize) -> NewInstance {
 
 async fn filled(studies: usize) -> (Archive, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
-    let database_url = std::env::var("PACS_TEST_SCALE_URL").ok();
-    let config = StorageConfig { data_dir: folder.path().into(), database_url, ..StorageConfig::default() };
+    let config = StorageConfig { data_dir: folder.path().into(), ..StorageConfig::default() };
     let archive = Archive::open(&config).await.expect("an archive");
     for start in (0..studies).step_by(1000) {
         let mut change = archive.inner.database.change().await.expect("a change");
@@ -122,59 +121,4 @@ async fn a_search_goes_from_the_keys_to_patients_to_studies_by_indexes() {
     assert!(plan.iter().any(|step| step.contains("PRIMARY KEY (name_key>? AND name_key<?)")), "{plan:#?}");
     assert!(plan.iter().any(|step| step.contains("patient_by_no")), "{plan:#?}");
     assert!(plan.iter().any(|step| step.contains("study_by_patient")), "{plan:#?}");
-}
-
-/// `cargo test -p storage --release names_at_scale -- --ignored --nocapture`
-#[tokio::test]
-#[ignore = "a measurement"]
-async fn names_at_scale() {
-    for studies in [1_000, 100_000] {
-        let start = Instant::now();
-        let (archive, _folder) = filled(studies).await;
-        println!("{studies} studies written in {:?}", start.elapsed());
-        for table in ["patient_name_key", "patient_by_no", "patient_by_alphabetic", "patient"] {
-            let size = sqlx::query("select coalesce(sum(pgsize), 0) from dbstat where name = $1").bind(table);
-            if let Ok(row) = size.fetch_one(&archive.inner.database.pool).await {
-                println!("  {table}: {} bytes a patient", row.get::<i64, _>(0) / studies as i64);
-            }
-        }
-        for (typed, fuzzy) in [
-            ("zhangsan", true),
-            ("zs", true),
-            ("z", true),
-            ("wang", true),
-            ("wang xiao", true),
-            ("张", true),
-            ("王伟", true),
-            ("Wang^*", false),
-            ("王^伟", false),
-            ("*三*", false),
-            ("*娜*", false),
-            ("*伟*", false),
-            ("*ang*", false),
-            ("*iaod*", false),
-            ("*qzx*", false),
-            ("*ng^wei*", false),
-            ("*g*", false),
-        ] {
-            let condition = if typed.contains('*') { Condition::Wildcard } else { Condition::Exact }(typed.to_owned());
-            let conditions = [(tags::PATIENT_NAME, condition)].into();
-            let query = Query { conditions, fuzzy, limit: Some(50), ..Query::new(Level::Study) };
-            let mut times: Vec<_> = Vec::new();
-            let mut rows = 0;
-            for _ in 0..15 {
-                let start = Instant::now();
-                rows = archive.find(&query).await.expect("rows").len();
-                times.push(start.elapsed());
-            }
-            times.sort();
-            let way = match named(&archive.inner.database, &query).await.expect("an answer") {
-                Named::Anyone => "anyone",
-                Named::Few(_) => "few",
-                Named::Many(_) => "many",
-            };
-            println!("  {typed:10} {fuzzy:5} {rows:3} rows, {way:6}: {:?}", times[7]);
-        }
-        archive.close().await;
-    }
 }
