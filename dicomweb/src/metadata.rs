@@ -30,13 +30,15 @@ pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
         return Ok(not_modified(&tag));
     }
     let zipped = accepts_gzip(&asked.headers);
-    let body = match web.bodies.get(&(tag.clone(), zipped)) {
+    // All that the body depends on, and not a hash of it: whoever names the host must not be able to make two alike.
+    let key = format!("{} {} {base} {}", source.position(), zipped, asked.uri);
+    let body = match web.bodies.get(&key) {
         Some(body) => body,
         None => {
             let links = Links::new("studies", &base, resource.version_query());
             let body = body(source.text(web).await?, links, zipped).await?;
             if body.len() <= LARGEST_KEPT {
-                web.bodies.put((tag.clone(), zipped), body.clone());
+                web.bodies.put(key, body.clone());
             }
             body
         }

@@ -49,12 +49,14 @@ async fn answer(asked: &Asked, parameters: Parameters) -> Result<Response, WebEr
         return Ok(not_modified(&tag));
     }
     let format = parameters.format;
-    let encoded = match web.pictures.get(tag.as_str()) {
+    // All that the picture depends on, and not a hash of it: no parameters may be found that show another's picture.
+    let key = format!("{} {index} {parameters:?}", instance.id);
+    let encoded = match web.pictures.get(&key) {
         Some(encoded) => encoded,
         None => draw(web, &instance, index, parameters).await?,
     };
     if encoded.len() <= SMALL {
-        web.pictures.put(tag.clone(), encoded.clone());
+        web.pictures.put(key, encoded.clone());
     }
     Ok(image(format, &tag, encoded))
 }

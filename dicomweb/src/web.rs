@@ -28,8 +28,8 @@ pub struct Shared {
     pub password_checks: Semaphore,
     /// Each with the newest event when it was looked up: any later one may have changed which version is current.
     pub instances: Cache<Identity, (i64, Arc<StoredInstance>)>,
-    /// Metadata as it was sent, by entity tag and whether it is compressed.
-    pub bodies: Cache<(String, bool), Bytes>,
+    /// Metadata as it was sent, by all that it depends on.
+    pub bodies: Cache<String, Bytes>,
     /// Parsed metadata of instances whose frames are being decoded, by their id.
     pub metadata: Cache<i64, Arc<Value>>,
     /// Small rendered images, by entity tag.
