@@ -6,6 +6,7 @@ use crate::{
     error::ArchiveError,
     index::put_pack,
     ingest::blocking,
+    pack::Record,
     packs::Placed,
     read::Place,
 };
@@ -59,6 +60,7 @@ impl Inner {
             return Err(ArchiveError::Damaged(one.place.key.clone()));
         }
         let (record, metadata) = self.record_at(&one.place, one.len).await?;
+        let record = Record { is_copy: true, ..record };
         let archive = self.clone();
         blocking(move || {
             archive.packs.store(&record.facts()?.folder(), &part10, &record, &record.packed(&metadata)?, false)
@@ -84,9 +86,8 @@ impl Inner {
                 switched += switch.execute(&mut *change.transaction).await?.rows_affected();
             }
             if switched == 0 {
-                // Deleted meanwhile.
-                let bury = sqlx::query(BURY).bind(pack).bind(number(placed.offset));
-                bury.execute(&mut *change.transaction).await?;
+                // Deleted meanwhile: the copy goes the same way.
+                sqlx::query(COMPACT).bind(pack).execute(&mut *change.transaction).await?;
             }
         }
         for row in packs {
@@ -141,7 +142,7 @@ const SWITCH: &str = "update instance set pack_key = $2, pack_offset = $3, recor
 const SWITCH_NON_PATIENT: &str = "update non_patient_object set pack_key = $2, pack_offset = $3, record_len = $4
     where non_patient_key = $1 and pack_key = $5";
 
-const BURY: &str = "insert into tombstone (pack_key, pack_offset) values ($1, $2)";
+const COMPACT: &str = "update pack set compact = 1 where pack_key = $1";
 
 const LEFT: &str = "select instance_key from instance where pack_key = $1
     union all select non_patient_key from non_patient_object where pack_key = $1 limit 1";

@@ -341,6 +341,7 @@ impl Described {
             received_at: now(),
             actor: actor.to_owned(),
             place: place.to_owned(),
+            is_copy: false,
         };
         Ok(Self { facts, record, metadata })
     }

@@ -157,7 +157,8 @@ impl Inner {
         is_behind: &mut bool,
     ) -> Result<(), ArchiveError> {
         let known = self.known(&pack.key).await?;
-        let missing: Vec<_> = instances.into_iter().filter(|found| !known.contains(&found.offset)).collect();
+        let is_missing = |found: &Found| !found.record.is_copy && !known.contains(&found.offset);
+        let missing: Vec<_> = instances.into_iter().filter(is_missing).collect();
         if !missing.is_empty() {
             if !std::mem::replace(is_behind, true) {
                 // Positions that were lost have been shown to clients, in entity tags for one: no second use of them.

@@ -82,6 +82,7 @@ fn new_instance(n: usize) -> NewInstance {
         received_at: 0,
         actor: "a test".to_owned(),
         place: String::new(),
+        is_copy: false,
     };
     let described = Described { facts: Facts::Instance(facts), record, metadata: String::new() };
     let placed = Placed::sealed(&n.to_string(), 0, 0);

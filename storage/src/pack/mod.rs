@@ -68,6 +68,10 @@ pub(crate) struct Record {
     /// Who brought it, and from where.
     pub(crate) actor: String,
     pub(crate) place: String,
+    /// A copy out of an older pack. It has no row of its own until the old one's points to it, so without one it tells
+    /// nothing: the instance is where it was, or was deleted.
+    #[serde(default)]
+    pub(crate) is_copy: bool,
 }
 
 impl Record {

@@ -23,6 +23,7 @@ pub(super) fn record(part10: &[u8]) -> Record {
         received_at: 1,
         actor: "CT1".into(),
         place: "127.0.0.1".into(),
+        is_copy: false,
     }
 }
 

@@ -170,6 +170,43 @@ async fn everything_is_sealed_at_the_end() {
 }
 
 #[tokio::test]
+async fn what_is_deleted_while_its_pack_is_made_anew_stays_deleted_after_a_crash() {
+    let mut home = sqlite_and_folder();
+    at_once(&mut home.config);
+    let (catalog, spool) = (home.config.data_dir.join("index.sqlite"), home.config.data_dir.join("spool"));
+    let archive = home.open().await;
+    for number in [1, 2, 3] {
+        slice(number).sent_to(&archive).await;
+    }
+    archive.seal_quiet_packs().await;
+    let delete = async |archive: &Archive, uid_: &str| {
+        archive.delete(&uid("1.1"), Some(&uid("1.1.1")), Some(&uid(uid_))).await.expect("deleted");
+    };
+    delete(&archive, "1.1.1.2").await;
+    archive.close().await;
+    drop(archive);
+    let before = std::fs::read(&catalog).expect("the catalog");
+    killed(&home, async |archive| assert!(archive.compact_one_series().await.expect("made anew"))).await;
+    // As if the crash had come before the rows pointed to the copies, and the deletion before the crash.
+    let copies = files(&spool, "tar").remove(0);
+    let bytes = std::fs::read(&copies).expect("the copies");
+    std::fs::remove_dir_all(&spool).expect("an empty spool");
+    for ending in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{ending}", catalog.display()));
+    }
+    std::fs::write(&catalog, before).expect("the catalog of before");
+    killed(&home, async |archive| delete(archive, "1.1.1.3").await).await;
+    let dead = spool.join("0123456789abcdef");
+    std::fs::create_dir(&dead).expect("a folder");
+    std::fs::write(dead.join(copies.file_name().expect("a name")), bytes).expect("the copies");
+    std::fs::write(dead.with_extension("lock"), "").expect("a lock");
+    let archive = home.open().await;
+    assert_reads_back(&archive, &[1]).await;
+    archive.seal_quiet_packs().await;
+    assert_reads_back(&archive, &[1]).await;
+}
+
+#[tokio::test]
 async fn a_torn_tail_and_a_half_large_instance_are_cut_off() {
     let home = sqlite_and_folder();
     killed(&home, async |archive| drop(slice(1).sent_to(archive).await)).await;
