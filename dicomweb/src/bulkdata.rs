@@ -29,7 +29,7 @@ pub const MAX_JOINED: u64 = 256 << 20;
 
 pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
     let web = &asked.web;
-    let instance = asked.resource.instance(web).await?;
+    let instance = asked.resource.sound_instance(web).await?;
     let path = asked.resource.segment("path");
     let steps = steps(path)?;
     asked.audit(AuditAction::Read, Some(&instance.study), "bulk data").await;

@@ -132,6 +132,7 @@ fn title(failure: Failure) -> &'static str {
         Failure::NoRoom => "No room",
         Failure::Unavailable => "Not available now",
         Failure::Undecodable => "Pixel data does not decode",
+        Failure::Damaged => "Damaged in the store",
         Failure::Internal => "Internal error",
     }
 }

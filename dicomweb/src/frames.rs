@@ -45,7 +45,7 @@ struct Choice {
 }
 
 pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
-    let instance = asked.resource.instance(&asked.web).await?;
+    let instance = asked.resource.sound_instance(&asked.web).await?;
     let frames = list(asked.resource.segment("frames"), count(&instance))?;
     asked.audit(AuditAction::Read, Some(&instance.study), "frames").await;
     answer(&asked, instance, frames).await

@@ -9,7 +9,7 @@
 //! | `stow` | store (§10.5) |
 //! | `non_patient` | palettes, protocols, templates (§12) |
 //! | `versions` | several contents under one SOP Instance UID |
-//! | `events`, `status` | the change feed, health, jobs |
+//! | `events`, `status`, `damage` | the change feed, health, jobs, what is damaged in the store |
 //! | `viewer` | the built-in files |
 //! | `media_type`, `multipart` | Accept and multipart/related, pure |
 //! | `workers`, `decode`, `scan`, `convert` | work on pixels and bytes off the async threads, bounded |
@@ -26,6 +26,7 @@ mod bulkdata;
 mod cache;
 pub mod config;
 mod convert;
+mod damage;
 mod decode;
 pub mod error;
 mod events;
@@ -93,7 +94,7 @@ pub fn router(archive: Archive, config: WebConfig) -> Router {
         Router::new().route("/events", get(events::subscribe)).route("/status", get(status::status)),
     )
     .merge(behind(Right::Read, Router::new().route(&format!("{INSTANCE}/versions"), get(versions::list))))
-    .merge(behind(Right::Administer, Router::new().route("/jobs", get(status::jobs))))
+    .merge(behind(Right::Administer, administer()))
     .route("/session", get(session::current).post(session::sign_in).delete(session::sign_out));
     Router::new()
         .nest("/dicom-web", dicom_web)
@@ -114,6 +115,10 @@ pub fn router(archive: Archive, config: WebConfig) -> Router {
                 .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(is_text)),
         )
         .with_state(web)
+}
+
+fn administer() -> Router<Web> {
+    Router::new().route("/jobs", get(status::jobs)).route("/damage", get(damage::list).post(damage::mend))
 }
 
 fn search() -> Router<Web> {

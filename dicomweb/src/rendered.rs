@@ -68,10 +68,11 @@ fn image(format: Format, tag: &str, encoded: Bytes) -> Response {
 /// The instance and frame (from 0) to show for a resource.
 async fn target(web: &Web, resource: &Resource) -> Result<(Arc<StoredInstance>, u32), WebError> {
     let instance = if resource.sop_instance.is_some() {
-        resource.instance(web).await?
+        resource.sound_instance(web).await?
     } else {
         let mut images = resource.instances(web).await?;
         images.retain(|instance| frames::count(instance) > 0);
+        let images = Resource::sound(web, images)?;
         let middle = images.len() / 2;
         Arc::new(images.into_iter().nth(middle).ok_or_else(no_image)?)
     };

@@ -95,6 +95,23 @@ impl Resource {
         Ok(instance)
     }
 
+    /// As [`Self::instance`], of one whose bytes are to be read, or were once: refused where they are damaged.
+    pub async fn sound_instance(&self, web: &Web) -> Result<Arc<StoredInstance>, WebError> {
+        let instance = self.instance(web).await?;
+        web.archive.refuse_damaged(&instance)?;
+        Ok(instance)
+    }
+
+    /// Those whose bytes are not known to be damaged; an error if there are some, and all are.
+    pub fn sound(web: &Web, instances: Vec<StoredInstance>) -> Result<Vec<StoredInstance>, WebError> {
+        let first = instances.first().map(|first| web.archive.refuse_damaged(first));
+        let sound: Vec<_> = instances.into_iter().filter(|one| web.archive.refuse_damaged(one).is_ok()).collect();
+        match first {
+            Some(Err(error)) if sound.is_empty() => Err(error.into()),
+            _ => Ok(sound),
+        }
+    }
+
     /// Study, series and SOP Instance UID of a route that names all three.
     pub fn identity(&self) -> Result<(&Uid, &Uid, &Uid), WebError> {
         match (&self.study, &self.series, &self.sop_instance) {

@@ -28,6 +28,7 @@ pub async fn status(State(web): State<Web>) -> Json<Value> {
         "ae_title": web.config.ae_title,
         "dicom_port": web.config.dicom_port,
         "insecure": web.config.insecure_no_auth,
+        "damage": web.archive.damage_count(),
     }))
 }
 

@@ -5,6 +5,7 @@ use crate::{
     convert,
     error::WebError,
     media_type::Acceptable,
+    resource::Resource,
     respond::{self, Piece, cache_headers, entity_tag, insert, is_held, not_modified, stream_pieces},
     web::Web,
 };
@@ -28,7 +29,10 @@ struct Choice {
 
 pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
     let (web, resource) = (&asked.web, &asked.resource);
-    let instances = resource.instances(web).await?;
+    let all = resource.instances(web).await?;
+    let wanted = all.len();
+    let instances = Resource::sound(web, all)?;
+    let missing = wanted - instances.len();
     let choice = choose(&asked.accepted(), &instances, resource.sop_instance.is_some())
         .ok_or_else(|| not_acceptable(&instances))?;
     asked.audit(AuditAction::Export, resource.parent(), "instances").await;
@@ -39,7 +43,17 @@ pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
     }
     let addresses = asked.addresses()?;
     let located = parts.map(|part| (part.content_type, addresses.of(&part.instance, ""), part.piece));
-    Ok(respond::multipart(web, DICOM, located.collect()))
+    Ok(told_of_missing(respond::multipart(web, DICOM, located.collect()), missing))
+}
+
+/// Some, but not all, of what was asked for is 206 (PS3.18 §10.4.3).
+fn told_of_missing(mut response: Response, missing: usize) -> Response {
+    if missing > 0 {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let warning = format!("299 yinghai \"{missing} instances are left out: damaged in the store\"");
+        insert(response.headers_mut(), header::WARNING, &warning);
+    }
+    response
 }
 
 struct Part {

@@ -33,6 +33,8 @@ pub enum Failure {
     Unavailable,
     /// Pixel data cannot be decoded.
     Undecodable,
+    /// What is stored is not what was received, and is not served.
+    Damaged,
     /// A fault of ours.
     Internal,
 }
@@ -60,7 +62,7 @@ impl Failure {
             Self::NoRoom => (0xA700, 507),
             Self::Unavailable => (0xA700, 503),
             Self::Undecodable => (0xC000, 422),
-            Self::Internal => (0x0110, 500),
+            Self::Damaged | Self::Internal => (0x0110, 500),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pacs_server::{
-    commands::{accounts, backup, demo, doctor, echo, export, import, jobs, keys, peers, verify},
+    commands::{accounts, backup, damage, demo, doctor, echo, export, import, jobs, keys, peers, verify},
     config::{self, Effective, Settings},
     serve, telemetry,
 };
@@ -49,6 +49,9 @@ enum Command {
     Doctor,
     /// Compare catalog and store, and check that instances are as they were received
     Verify(verify::VerifyArguments),
+    /// What is damaged in the store, and its repair from a replica or backup
+    #[command(subcommand, after_help = damage::EXAMPLES)]
+    Damage(damage::DamageCommand),
     /// Write the catalog anew from the packs in the store, where it lacks them
     Reindex,
     /// Bring a backup up to date, in another folder or bucket
@@ -136,6 +139,7 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
         Command::Export(arguments) => export::run(&config, arguments).await,
         Command::Doctor => return doctor::run(&config).await,
         Command::Verify(arguments) => return verify::verify(&config, arguments).await,
+        Command::Damage(command) => return damage::run(&config, command).await,
         Command::Reindex => return verify::reindex(&config).await,
         Command::Backup(arguments) => return backup::backup(&config, arguments).await,
         Command::Restore(arguments) => return backup::restore(&config, arguments).await,

@@ -5,7 +5,10 @@ use crate::{
     http,
 };
 use anyhow::Context;
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 use storage::{Archive, AuditAction, AuditRecord};
 use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +18,9 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// How often a stretch of what is stored is checked.
 const SCRUB: Duration = Duration::from_secs(10);
+
+/// How often damage is looked at again, or sooner when there is new.
+const MEND: Duration = Duration::from_secs(600);
 
 /// How long requests under way may take to finish when the program stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -80,6 +86,7 @@ fn start_rooms(
 ) {
     rooms.spawn(sweep(archive.clone(), shutdown.clone()));
     rooms.spawn(care(archive.clone(), shutdown.clone()));
+    rooms.spawn(mend(archive.clone(), shutdown.clone()));
     if config.storage.scrub_megabytes_per_second > 0 {
         rooms.spawn(scrub(archive.clone(), config.storage.scrub_megabytes_per_second, shutdown.clone()));
     }
@@ -165,6 +172,35 @@ async fn care(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<(
     }
 }
 
+/// Mends what was found damaged, from the replica or backup that the configuration names; finds too what is whole again.
+async fn mend(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut clock = tokio::time::interval(SWEEP);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut known, mut last) = (0, Instant::now());
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = clock.tick() => {}
+        }
+        let found = archive.damage_count();
+        if found == 0 || found <= known && last.elapsed() < MEND {
+            known = known.min(found);
+            continue;
+        }
+        tokio::select! {
+            // What was not mended is tried at the next start.
+            () = shutdown.cancelled() => return Ok(()),
+            mended = archive.mend(None, |_| ()) => match mended {
+                Ok(done) => tracing::info!(mended = done.mended, whole = done.whole, left = done.left.len(), "damage looked at"),
+                Err(error) => {
+                    tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "mending damage failed")
+                }
+            }
+        }
+        (known, last) = (archive.damage_count(), Instant::now());
+    }
+}
+
 /// Reads what is stored, slowly and for ever, and checks that it is as it was received.
 async fn scrub(archive: Archive, megabytes: u32, shutdown: CancellationToken) -> anyhow::Result<()> {
     let step = u64::from(megabytes) * 1_000_000 * SCRUB.as_secs();
@@ -178,7 +214,7 @@ async fn scrub(archive: Archive, megabytes: u32, shutdown: CancellationToken) ->
         }
         match archive.scrub(step).await {
             Ok(done) => {
-                round = (round.0 + done.instances, round.1 + done.damaged.len());
+                round = (round.0 + done.instances, round.1 + done.damaged.len() + done.damaged_packs.len());
                 if done.is_round_over && round.0 > 0 {
                     tracing::info!(instances = round.0, damaged = round.1, "every stored instance was checked");
                     round = (0, 0);

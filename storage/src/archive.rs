@@ -4,6 +4,7 @@ use crate::{
     accounts::Believed,
     commit::{Committer, Work, announce},
     config::StorageConfig,
+    damage::Quarantine,
     database::Database,
     error::ArchiveError,
     names::add_missing_keys,
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) believed: Believed,
     pub(crate) sign_ins: SignIns,
     pub(crate) inflated: Inflated,
+    pub(crate) quarantine: Quarantine,
 }
 
 impl Archive {
@@ -60,10 +62,12 @@ impl Archive {
             believed: Believed::default(),
             sign_ins: SignIns::default(),
             inflated: Inflated::default(),
+            quarantine: Quarantine::default(),
         });
         tokio::spawn(watch_other_processes(Arc::downgrade(&inner)));
         tokio::spawn(add_missing_keys(Arc::downgrade(&inner)));
         let archive = Self { inner };
+        archive.inner.refresh_quarantine().await?;
         archive.inner.recover().await?;
         archive.inner.settle().await?;
         archive.remove_doomed_objects().await?;
@@ -105,7 +109,12 @@ async fn watch_other_processes(archive: Weak<Inner>) {
         tokio::time::sleep(POLL).await;
         let Some(inner) = archive.upgrade() else { return };
         match newest_position(&inner.database.pool).await {
-            Ok(position) => announce(&inner.newest, position),
+            Ok(position) => {
+                announce(&inner.newest, position);
+                if let Err(error) = inner.refresh_quarantine().await {
+                    tracing::warn!(%error, "looking for new damage failed");
+                }
+            }
             Err(sqlx::Error::PoolClosed) => return,
             Err(error) => tracing::warn!(%error, "looking for new events failed"),
         }

@@ -55,10 +55,13 @@ impl Archive {
 impl Inner {
     /// Copies an instance into the open pack of its series: a small one, for a large one has a pack of its own.
     async fn copy(self: &Arc<Self>, one: &Moving) -> Result<Placed, ArchiveError> {
-        let part10 = self.read_pack(&one.place, one.place.offset..one.place.offset + one.len).await?;
-        if crc32c::crc32c(&part10) != one.place.checksum {
-            return Err(ArchiveError::Damaged(one.place.key.clone()));
-        }
+        let part10 = self.read_pack(&one.place, one.place.offset..one.place.offset + one.len).await;
+        let sound = part10.and_then(|part10| match crc32c::crc32c(&part10) == one.place.checksum {
+            true => Ok(part10),
+            false => Err(ArchiveError::Damaged(one.place.key.clone())),
+        });
+        // Once it is noted as damaged, its pack waits until it is mended.
+        let part10 = sound.inspect_err(|error| self.suspect(one.key, error))?;
         let (record, metadata) = self.record_at(&one.place, one.len).await?;
         let record = Record { is_copy: true, ..record };
         let archive = self.clone();
@@ -96,11 +99,12 @@ impl Inner {
             if left.is_none() {
                 let doom = sqlx::query(DOOM).bind(&key).bind(now() + GRACE_MILLISECONDS);
                 doom.execute(&mut *change.transaction).await?;
+                self.note_made_anew(&mut change, &key).await?;
                 sqlx::query(REMOVE).bind(pack).execute(&mut *change.transaction).await?;
             }
         }
         change.commit().await?;
-        Ok(())
+        self.refresh_quarantine().await
     }
 
     /// After a pack of a series was sealed: many small ones are to become one.
@@ -123,17 +127,21 @@ fn moving(row: &AnyRow) -> Result<Moving, sqlx::Error> {
     Ok(Moving { key: row.try_get(0)?, pack: row.try_get(1)?, place, len: number(6)? })
 }
 
-const TO_COMPACT: &str = "select series_key from pack where compact = 1 and sealed = 1 limit 1";
+const TO_COMPACT: &str = "select series_key from pack where compact = 1 and sealed = 1
+    and object_key not in (select object_key from damage where hides = 1 and mended_at = 0) limit 1";
 
-const PACKS: &str = "select pack_key, object_key from pack where series_key = $1 and compact = 1 and sealed = 1";
+const PACKS: &str = "select pack_key, object_key from pack where series_key = $1 and compact = 1 and sealed = 1
+    and object_key not in (select object_key from damage where hides = 1 and mended_at = 0)";
 
 const INSTANCES: &str = "select i.instance_key, p.pack_key, p.object_key, i.pack_offset, i.record_len, i.checksum,
         i.byte_len
     from instance i join pack p on p.pack_key = i.pack_key
     where p.series_key = $1 and p.compact = 1 and p.sealed = 1
+        and p.object_key not in (select object_key from damage where hides = 1 and mended_at = 0)
     union all select n.non_patient_key, p.pack_key, p.object_key, n.pack_offset, n.record_len, n.checksum, n.byte_len
     from non_patient_object n join pack p on p.pack_key = n.pack_key
     where p.series_key = $1 and p.compact = 1 and p.sealed = 1
+        and p.object_key not in (select object_key from damage where hides = 1 and mended_at = 0)
     order by 1";
 
 const SWITCH: &str = "update instance set pack_key = $2, pack_offset = $3, record_len = $4
@@ -147,7 +155,9 @@ const COMPACT: &str = "update pack set compact = 1 where pack_key = $1";
 const LEFT: &str = "select instance_key from instance where pack_key = $1
     union all select non_patient_key from non_patient_object where pack_key = $1 limit 1";
 
-pub(crate) const DOOM: &str = "insert into doomed_object (object_key, due_at) values ($1, $2)";
+// What was damaged in it is worth a look before it goes.
+pub(crate) const DOOM: &str = "insert into doomed_object (object_key, due_at, keep)
+    values ($1, $2, (select count(*) from (select 1 from damage where object_key = $1 limit 1) as damaged))";
 
 const REMOVE: &str = "delete from pack where pack_key = $1";
 

@@ -27,6 +27,9 @@ pub struct StorageConfig {
     pub max_instance_bytes: u64,
     /// How many megabytes of the store are read and checked a second, round after round; 0: none.
     pub scrub_megabytes_per_second: u32,
+    /// A backup (`pacs backup`) or another copy of the store, folder or URL: where whole bytes are taken from, by themselves,
+    /// when damage is found. See docs/storage.md.
+    pub mend_from: Option<String>,
     /// Other content under a SOP Instance UID that its series holds already: `keep-both` (the first stays what is seen),
     /// `keep-latest` (both are kept, the newest is seen) or `reject`.
     pub same_uid_other_content: SameUidOtherContent,
@@ -57,6 +60,7 @@ impl Default for StorageConfig {
             complete_on_release: false,
             max_instance_bytes: 4 << 30,
             scrub_megabytes_per_second: 2,
+            mend_from: None,
             same_uid_other_content: SameUidOtherContent::default(),
         }
     }

@@ -17,7 +17,7 @@ pub enum ArchiveError {
     #[error("{0} is not in the archive")]
     NotFound(String),
     /// Its bytes are not those that were received.
-    #[error("instance {0} is damaged in the store")]
+    #[error("the stored bytes of {0} are damaged; an administrator finds the remedy by `pacs damage list`")]
     Damaged(String),
     /// Once more may give the whole.
     #[error("the store gave {actual} of {expected} bytes of {key}")]
@@ -62,6 +62,7 @@ impl ArchiveError {
             Self::Mismatch { .. } => Failure::DataSetMismatch,
             Self::Duplicate(_) => Failure::DuplicateInstance,
             Self::NotFound(_) => Failure::NoSuchInstance,
+            Self::Damaged(_) => Failure::Damaged,
             Self::TooLarge(_) => Failure::TooLarge,
             Self::Credentials | Self::TooManyAttempts(_) => Failure::NotAuthenticated,
             Self::Conflict(_) => Failure::BadRequest,
@@ -71,12 +72,9 @@ impl ArchiveError {
             Self::Commit { failure, .. } => *failure,
             // The store's own error says no more than that its answer was not the hoped-for one, or did not come.
             Self::Store(object_store::Error::Generic { store, .. }) if *store != LOCAL => Failure::Unavailable,
-            Self::Config(_)
-            | Self::Store(_)
-            | Self::Migration(_)
-            | Self::Damaged(_)
-            | Self::Encryption { .. }
-            | Self::Internal(_) => Failure::Internal,
+            Self::Config(_) | Self::Store(_) | Self::Migration(_) | Self::Encryption { .. } | Self::Internal(_) => {
+                Failure::Internal
+            }
         }
     }
 
@@ -95,6 +93,12 @@ impl ArchiveError {
             }
             _ => "see docs/storage.md",
         })
+    }
+
+    /// Another was first; once more will do.
+    pub(crate) fn changed_meanwhile() -> Self {
+        let reason = "what is held was changed meanwhile, send again".to_owned();
+        Self::Commit { failure: Failure::Unavailable, reason }
     }
 
     /// A shared transaction failed, for one of those who share it.
@@ -126,7 +130,7 @@ fn of_database(error: &sqlx::Error) -> Failure {
 }
 
 /// What `object_store` calls a folder: one is never away.
-const LOCAL: &str = "LocalFileSystem";
+pub(crate) const LOCAL: &str = "LocalFileSystem";
 
 /// SQLITE_FULL, SQLITE_IOERR_SHMSIZE (its index of the log does not grow), disk_full.
 const FULL: &[&str] = &["13", "4874", "53100"];

@@ -21,7 +21,8 @@ const TERMS_AT_MOST: usize = 200;
 /// Rows up to here are a page.
 const PAGE: u32 = 200;
 
-/// One match: values by tag (multiple values backslash-separated), derived counts included; empty ones left out.
+/// One match: values by tag (multiple values backslash-separated), derived counts included; empty ones left out. Instance
+/// Availability is there where something of it cannot be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Row {
     pub values: BTreeMap<Tag, String>,
@@ -57,7 +58,9 @@ impl Archive {
             Value::Number(number) => statement.bind(number),
         });
         let rows = statement.fetch_all(&self.inner.database.pool).await?;
-        rows.iter().map(|row| found(row, query.level)).collect()
+        let mut rows = rows.iter().map(|row| found(row, query.level)).collect::<Result<Vec<_>, _>>()?;
+        rows.iter_mut().for_each(|row| self.inner.quarantine.mark(&mut row.values, query.level));
+        Ok(rows)
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct NewInstance {
     pub(crate) pack_offset: i64,
     pub(crate) record_len: i64,
     /// [`pacs_core::frame_layout::FrameLayout`] as JSON: empty without pixel data, [`IN_RECORD`] where it is long.
-    frame_layout: String,
+    pub(crate) frame_layout: String,
     pub(crate) same_uid_other_content: SameUidOtherContent,
 }
 

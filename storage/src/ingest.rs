@@ -11,7 +11,7 @@ use crate::{
     index::NewInstance,
     pack::{self, Growing, Record},
     packs::{News, Placed},
-    versions::{held_as, is_series_held},
+    versions::{held_as, is_series_held, version_number},
 };
 use pacs_core::{
     AeTitle, Failure, Uid,
@@ -137,7 +137,7 @@ pub struct Incoming {
 /// What has come so far. A small instance stays in memory until it goes into its series' pack in one write; a large one
 /// grows in a file that becomes a pack.
 #[derive(Default)]
-struct Body {
+pub(crate) struct Body {
     buffer: Vec<u8>,
     file: Option<Growing>,
 }
@@ -155,7 +155,7 @@ impl Archive {
             .await?;
         }
         archive.packs.reserve.admit()?;
-        Ok(Incoming { archive, origin, body: Body::default(), len: 0, digest: Digest::default() })
+        Ok(Incoming::new(archive, origin))
     }
 
     /// A whole Part 10 file at once.
@@ -167,6 +167,10 @@ impl Archive {
 }
 
 impl Incoming {
+    pub(crate) fn new(archive: Arc<Inner>, origin: Origin) -> Self {
+        Self { archive, origin, body: Body::default(), len: 0, digest: Digest::default() }
+    }
+
     /// Appends bytes of a Part 10 file (preamble and meta included; see `pacs_core::part10::write_meta`).
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
         let limit = self.archive.config.max_instance_bytes;
@@ -186,23 +190,28 @@ impl Incoming {
 
     /// Makes the instance durable and visible. On `Ok` it survives a crash.
     pub async fn commit(self, expected: &Expected) -> Result<Ingested, ArchiveError> {
-        if self.len > self.archive.config.max_instance_bytes {
-            return Err(ArchiveError::TooLarge(self.archive.config.max_instance_bytes));
-        }
-        let Self { archive, origin, mut body, len, digest } = self;
-        let (described, body) = if body.file.is_some() {
-            blocking(move || {
-                body.finish()?;
-                Ok((body.describe(digest, len, &origin)?, body))
-            })
-            .await?
-        } else {
-            // A header in memory is read in less time than another thread takes to wake.
-            (body.describe(digest, len, &origin)?, body)
-        };
+        let archive = self.archive.clone();
+        let (described, body) = self.describe().await?;
         expected.check(&described.facts)?;
         let stored = store(&archive, described, body).await;
         stored.inspect_err(|error| archive.heed(error))
+    }
+
+    /// What it is, now that all of it has come.
+    pub(crate) async fn describe(self) -> Result<(Described, Body), ArchiveError> {
+        if self.len > self.archive.config.max_instance_bytes {
+            return Err(ArchiveError::TooLarge(self.archive.config.max_instance_bytes));
+        }
+        let Self { origin, mut body, len, digest, .. } = self;
+        if body.file.is_none() {
+            // A header in memory is read in less time than another thread takes to wake.
+            return Ok((body.describe(digest, len, &origin)?, body));
+        }
+        blocking(move || {
+            body.finish()?;
+            Ok((body.describe(digest, len, &origin)?, body))
+        })
+        .await
     }
 
     async fn flush(&mut self) -> Result<(), ArchiveError> {
@@ -251,7 +260,7 @@ impl Body {
     }
 
     /// Durable when this returns.
-    fn place(
+    pub(crate) fn place(
         self,
         archive: &Inner,
         described: &Described,
@@ -284,12 +293,18 @@ async fn store(archive: &Arc<Inner>, described: Described, body: Body) -> Result
         News::Unknown => !is_series_held(archive, facts).await?,
         News::HeldSeries => false,
     };
-    if !is_new_series && let Some(version) = held_as(archive, facts, &record.digest).await? {
+    if !is_new_series && let Some(held) = held_as(archive, facts, &record.digest).await? {
+        let identical = Outcome::Identical(version_number(held.version));
+        if archive.is_hidden(held.key).await? {
+            // What we hold of it is damaged: these bytes take its place, or the sender keeps its own.
+            let (ready, by) = (ingested(identical), record.actor.clone());
+            let is_replaced = archive.replace(held.key, described, body, &by).await?;
+            return if is_replaced { Ok(ready) } else { Err(ArchiveError::changed_meanwhile()) };
+        }
         // A peer that sends all again should not cost us the bytes; the commit below decides in every other case.
-        let outcome = Outcome::Identical(version);
-        let audit = AuditRecord::of_store(record).with_outcome(outcome);
+        let audit = AuditRecord::of_store(record).with_outcome(identical);
         archive.committer.submit(|reply| Work::Audit(audit, reply)).await?;
-        return Ok(ingested(outcome));
+        return Ok(ingested(identical));
     }
     let ready = ingested(Outcome::Stored);
     let place = {

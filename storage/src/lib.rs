@@ -11,6 +11,7 @@
 //! | `sealing` | a pack goes from the spool into the store |
 //! | `compaction` | packs made anew: without what was deleted, and one of many |
 //! | `rekey` | packs encrypted again, after a change of keys |
+//! | [`damage`] | what is damaged: found, kept from readers, mended |
 //! | `verify`, `reindex` | catalog and store compared; a catalog made anew |
 //! | [`backup`] | packs and catalog in another place, and the way back |
 //! | `commit`, `batch` | the committer: rows and audit lines of all that waits in one transaction |
@@ -44,6 +45,7 @@ mod clock;
 mod commit;
 mod compaction;
 pub mod config;
+pub mod damage;
 mod database;
 mod digest;
 mod encryption;
@@ -78,6 +80,7 @@ pub use accounts::{Principal, Role, Token};
 pub use archive::Archive;
 pub use audit::{AuditAction, AuditRecord};
 pub use config::{SameUidOtherContent, StorageConfig};
+pub use damage::{Damage, What, mend::Mended};
 pub use encryption::{Cipher, EncryptionError, new_key_line};
 pub use error::ArchiveError;
 pub use find::Row;

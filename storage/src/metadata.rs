@@ -5,6 +5,7 @@
 
 use crate::{
     archive::{Archive, Inner},
+    damage::is_suspect,
     error::ArchiveError,
     ingest::blocking,
     pack::Indexed,
@@ -18,6 +19,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     io::Read,
     ops::Range,
+    sync::Arc,
 };
 
 /// Inflated, metadata and index of a pack are some megabytes; more than this is not ours.
@@ -102,27 +104,43 @@ impl Archive {
 
     /// DICOM JSON of one instance, whichever version it is; BulkDataURIs as in [`Self::metadata_text`].
     pub async fn metadata_of(&self, instance: &StoredInstance) -> Result<String, ArchiveError> {
-        Ok(self.inner.record_at(&instance.place, instance.len).await?.1)
+        self.inner.item_at(instance.id, &instance.place, instance.len).await
     }
 }
 
 impl Inner {
-    async fn series_text(&self, series: &SeriesState) -> Result<String, ArchiveError> {
+    /// DICOM JSON of an instance; of one that is known to be lost what the catalog has of it.
+    async fn item_at(self: &Arc<Self>, id: i64, place: &Place, len: u64) -> Result<String, ArchiveError> {
+        match self.record_at(place, len).await {
+            Err(error) if is_suspect(&error) && self.quarantine.holds(id) => self.bare_metadata(id).await,
+            read => Ok(read?.1),
+        }
+    }
+
+    async fn series_text(self: &Arc<Self>, series: &SeriesState) -> Result<String, ArchiveError> {
         let rows = sqlx::query(FOOTERS).bind(series.key).fetch_all(&self.database.pool).await?;
         let footers = rows.iter().map(footer).collect::<Result<Vec<_>, sqlx::Error>>()?;
         match footers.as_slice() {
             [only] if only.place.sealed && only.position == series.position => {
-                self.inflated_part(&only.place, only.metadata.clone()).await
+                let text = self.inflated_part(&only.place, only.metadata.clone()).await;
+                if !text.as_ref().is_err_and(is_suspect) {
+                    return text;
+                }
             }
-            _ => Ok(format!("[{}]", self.series_items(series.key, footers).await?.join(SEPARATOR))),
+            _ => {}
         }
+        Ok(format!("[{}]", self.series_items(series.key, footers).await?.join(SEPARATOR)))
     }
 
     /// The items of a series in order, from as many packs as there are.
-    async fn series_items(&self, series: i64, footers: Vec<Footer>) -> Result<Vec<String>, ArchiveError> {
+    async fn series_items(self: &Arc<Self>, series: i64, footers: Vec<Footer>) -> Result<Vec<String>, ArchiveError> {
         let mut ready = HashMap::new();
         for footer in footers.iter().filter(|footer| footer.place.sealed) {
-            self.items_of_pack(footer, &mut ready).await?;
+            match self.items_of_pack(footer, &mut ready).await {
+                // The items are taken from the records.
+                Err(error) if is_suspect(&error) => self.suspect_place(&footer.place),
+                read => read?,
+            }
         }
         let rows = sqlx::query(PLACES).bind(series).fetch_all(&self.database.pool).await?;
         let places = rows.iter().map(InSeries::of).collect::<Result<Vec<_>, sqlx::Error>>()?;
@@ -131,7 +149,7 @@ impl Inner {
             async move {
                 match item {
                     Some(item) => Ok(item),
-                    None => Ok(self.record_at(&one.place, one.len).await?.1),
+                    None => self.item_at(one.id, &one.place, one.len).await,
                 }
             }
         });
@@ -166,10 +184,10 @@ impl Inner {
         .await
     }
 
-    async fn records_of(&self, instances: &[StoredInstance]) -> Result<Vec<String>, ArchiveError> {
+    async fn records_of(self: &Arc<Self>, instances: &[StoredInstance]) -> Result<Vec<String>, ArchiveError> {
         let mut records = Vec::with_capacity(instances.len());
         for one in instances {
-            records.push(self.record_at(&one.place, one.len).await?.1);
+            records.push(self.item_at(one.id, &one.place, one.len).await?);
         }
         Ok(records)
     }
@@ -177,6 +195,7 @@ impl Inner {
 
 /// A current instance of a series.
 struct InSeries {
+    id: i64,
     place: Place,
     len: u64,
 }
@@ -189,9 +208,9 @@ impl InSeries {
             sealed: number(1)? == 1,
             offset: number(2)?,
             record_len: number(3)?,
-            checksum: 0,
+            checksum: u32::try_from(number(6)?).unwrap_or_default(),
         };
-        Ok(Self { place, len: number(4)? })
+        Ok(Self { id: row.try_get(5)?, place, len: number(4)? })
     }
 }
 
@@ -215,6 +234,7 @@ const FOOTERS: &str =
     "select object_key, sealed, metadata_position, metadata_offset, metadata_len, index_offset, index_len
     from pack where series_key = $1";
 
-const PLACES: &str = "select p.object_key, p.sealed, i.pack_offset, i.record_len, i.byte_len
+const PLACES: &str =
+    "select p.object_key, p.sealed, i.pack_offset, i.record_len, i.byte_len, i.instance_key, i.checksum
     from instance i join pack p on p.pack_key = i.pack_key
     where i.series_key = $1 and i.is_current = 1 order by i.instance_order, i.instance_key";

@@ -63,7 +63,7 @@ impl Archive {
         &self,
         object: &NonPatientObject,
     ) -> Result<BoxStream<'static, Result<Bytes, ArchiveError>>, ArchiveError> {
-        self.read_whole(&object.place, object.len, &object.sop_instance).await
+        self.read_whole(object.id, &object.place, object.len, &object.sop_instance).await
     }
 
     /// Removes an object with all its versions; the audit trail names who did it and from where.
@@ -175,7 +175,9 @@ fn object(row: &AnyRow) -> Result<NonPatientObject, ArchiveError> {
     })
 }
 
-pub(crate) const HELD_NON_PATIENT: &str = "select n.version, n.data_set_digest, p.object_key, n.pack_offset
+pub(crate) const HELD_NON_PATIENT: &str =
+    "select n.non_patient_key as held_key, n.version, n.data_set_digest, p.object_key,
+        n.pack_offset
     from non_patient_object n join pack p on p.pack_key = n.pack_key where n.sop_instance_uid = $1";
 
 const STEP_BACK: &str = "update non_patient_object set is_current = 0 where sop_instance_uid = $1";

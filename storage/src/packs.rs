@@ -94,16 +94,20 @@ impl Packs {
     }
 
     /// A pack that was taken over, and what it holds, for the catalog may lack the last of it; `None` if it is empty. It is
-    /// not in line for sealing yet.
-    pub(crate) fn adopt(&self, path: PathBuf) -> Result<Option<Adopted>, ArchiveError> {
+    /// not in line for sealing yet. `known`: its key, and where by the catalog its last instance ends: what lies before that
+    /// stays, also if it is damaged.
+    pub(crate) fn adopt(&self, path: PathBuf, known: Option<(String, u64)>) -> Result<Option<Adopted>, ArchiveError> {
         let found = scan(&mut File::open(&path)?)?;
-        let Some(first) = found.instances.first() else {
-            std::fs::remove_file(&path)?;
-            return Ok(None);
-        };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let key = format!("{}/{name}", first.record.facts()?.folder());
-        let pack = Arc::new(OpenPack::adopted(path, key, found.end)?);
+        let (key, end) = match (known, found.instances.first()) {
+            (Some((key, end)), _) => (key, end.max(found.end)),
+            (None, Some(first)) => (format!("{}/{name}", first.record.facts()?.folder()), found.end),
+            (None, None) => {
+                std::fs::remove_file(&path)?;
+                return Ok(None);
+            }
+        };
+        let pack = Arc::new(OpenPack::adopted(path, key, end)?);
         Ok(Some(Adopted { pack, instances: found.instances }))
     }
 

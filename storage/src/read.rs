@@ -2,6 +2,7 @@
 
 use crate::{
     archive::{Archive, Inner},
+    damage::is_suspect,
     error::ArchiveError,
     index::IN_RECORD,
     ingest::blocking,
@@ -148,12 +149,16 @@ impl Archive {
         &self,
         instance: &StoredInstance,
     ) -> Result<BoxStream<'static, Result<Bytes, ArchiveError>>, ArchiveError> {
-        self.read_whole(&instance.place, instance.len, &instance.sop_instance).await
+        self.read_whole(instance.id, &instance.place, instance.len, &instance.sop_instance).await
     }
 
-    pub(crate) async fn read_whole(&self, place: &Place, len: u64, uid: &Uid) -> Result<Stream, ArchiveError> {
-        let stream = self.inner.stream_pack(place, place.offset..place.offset.saturating_add(len)).await?;
-        Ok(checked(stream, place.checksum, len, uid.clone()))
+    pub(crate) async fn read_whole(&self, id: i64, place: &Place, len: u64, uid: &Uid) -> Result<Stream, ArchiveError> {
+        self.inner.refuse_damaged(id, uid)?;
+        let stream = self.inner.stream_pack(place, place.offset..place.offset.saturating_add(len)).await;
+        let stream = stream.inspect_err(|error| self.inner.suspect(id, error))?;
+        let archive = self.inner.clone();
+        let checked = checked(stream, place.checksum, len, uid.clone());
+        Ok(checked.inspect_err(move |error| archive.suspect(id, error)).boxed())
     }
 
     /// Bytes of the stored file; a range that ends behind it is cut there.
@@ -162,7 +167,16 @@ impl Archive {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        self.inner.read_pack(&instance.place, instance.in_pack(&range)).await
+        let mut parts = self.parts_of(instance, &[range]).await?;
+        Ok(parts.pop().unwrap_or_default())
+    }
+
+    /// Ranges of the stored file, which lie in it.
+    async fn parts_of(&self, instance: &StoredInstance, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
+        self.refuse_damaged(instance)?;
+        let ranges: Vec<_> = ranges.iter().map(|range| instance.in_pack(range)).collect();
+        let parts = self.inner.read_pack_ranges(&instance.place, &ranges).await;
+        parts.inspect_err(|error| self.inner.suspect(instance.id, error))
     }
 
     /// Frame `index` (from 0) as encoded, fragments joined, and the bit offset for 1-bit native frames. One read where
@@ -174,14 +188,14 @@ impl Archive {
             let inflated = self.inflated(instance).await?;
             joined(ranges.iter().filter_map(|range| slice(&inflated, range)).collect())
         } else {
-            let ranges: Vec<_> = ranges.iter().map(|range| instance.in_pack(range)).collect();
-            joined(self.inner.read_pack_ranges(&instance.place, &ranges).await?)
+            joined(self.parts_of(instance, &ranges).await?)
         };
         Ok((bytes, bit_offset(instance.frames.as_ref(), index)))
     }
 
     /// The inflated data set; the last one is kept, as frames are asked for one after the other.
     async fn inflated(&self, instance: &StoredInstance) -> Result<Bytes, ArchiveError> {
+        self.refuse_damaged(instance)?;
         if let Some(bytes) = self.inner.inflated.get(instance.id) {
             return Ok(bytes);
         }
@@ -217,10 +231,16 @@ impl Archive {
 
 impl Inner {
     /// The record of an instance of `len` bytes, and its DICOM JSON.
-    pub(crate) async fn record_at(&self, place: &Place, len: u64) -> Result<(Record, String), ArchiveError> {
+    pub(crate) async fn record_at(self: &Arc<Self>, place: &Place, len: u64) -> Result<(Record, String), ArchiveError> {
         let start = record_offset(place.offset, len);
-        let packed = self.read_pack(place, start..start.saturating_add(place.record_len)).await?;
-        Record::unpacked(&packed)
+        let packed = self.read_pack(place, start..start.saturating_add(place.record_len)).await;
+        match packed.and_then(|packed| Record::unpacked(&packed)) {
+            Err(error) if is_suspect(&error) => {
+                self.suspect_place(place);
+                self.record_again(place, len).await
+            }
+            read => read,
+        }
     }
 
     pub(crate) async fn read_pack(&self, place: &Place, range: Range<u64>) -> Result<Bytes, ArchiveError> {
@@ -232,7 +252,8 @@ impl Inner {
     async fn read_pack_ranges(&self, place: &Place, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
         if let Some(file) = self.spooled(place)? {
             let ranges = ranges.to_vec();
-            return blocking(move || ranges.into_iter().map(|range| read_part(&file, range)).collect()).await;
+            let key = place.key.clone();
+            return blocking(move || ranges.into_iter().map(|range| read_part(&file, &key, range)).collect()).await;
         }
         match self.objects.read_ranges(&place.key, ranges).await {
             Err(ArchiveError::Store(object_store::Error::NotFound { .. })) if !place.sealed => {
@@ -244,7 +265,11 @@ impl Inner {
 
     /// A stretch of a pack. A local file is read in steps: the object store's own stream would be some thousand small reads,
     /// each on another thread.
-    async fn stream_pack(self: &Arc<Self>, place: &Place, range: Range<u64>) -> Result<Stream, ArchiveError> {
+    pub(crate) async fn stream_pack(
+        self: &Arc<Self>,
+        place: &Place,
+        range: Range<u64>,
+    ) -> Result<Stream, ArchiveError> {
         if place.sealed && !self.objects.store.is_local() {
             return self.objects.stream(&place.key, range).await;
         }
@@ -272,14 +297,15 @@ impl Inner {
     }
 }
 
-fn read_part(file: &File, range: Range<u64>) -> Result<Bytes, ArchiveError> {
+fn read_part(file: &File, key: &str, range: Range<u64>) -> Result<Bytes, ArchiveError> {
     let mut file = file;
     file.seek(SeekFrom::Start(range.start))?;
     let len = range.end.saturating_sub(range.start);
     let mut part = Vec::with_capacity(usize::try_from(len).unwrap_or(0).min(STEP as usize));
     file.take(len).read_to_end(&mut part)?;
-    if (part.len() as u64) < len {
-        return Err(ArchiveError::Internal("a pack in the spool is shorter than its catalog says".into()));
+    let actual = part.len() as u64;
+    if actual < len {
+        return Err(ArchiveError::Truncated { key: key.to_owned(), expected: len, actual });
     }
     Ok(part.into())
 }
@@ -301,7 +327,6 @@ fn checked(stream: Stream, expected: u32, len: u64, uid: Uid) -> Stream {
             let sum = crc32c::crc32c_append(sum, &piece);
             let left = left.saturating_sub(piece.len() as u64);
             if left == 0 && sum != expected {
-                tracing::error!(sop_instance_uid = %uid, "a stored instance is damaged");
                 return Err(ArchiveError::Damaged(uid.to_string()));
             }
             Ok(Some((piece, (stream, left, sum))))

@@ -8,6 +8,7 @@ use crate::{
     read::Place,
     sealing::OUT_OF_DATE,
 };
+use std::sync::Arc;
 
 /// What a reindexing did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Archive {
 
 impl Inner {
     /// Writes the rows of a pack; returns of how many instances.
-    async fn take_in(&self, key: &str) -> Result<u64, ArchiveError> {
+    async fn take_in(self: &Arc<Self>, key: &str) -> Result<u64, ArchiveError> {
         let footer = self.footer_in_store(key).await?;
         let place = Place { key: key.to_owned(), sealed: true, offset: 0, record_len: 0, checksum: 0 };
         let index = footer.trailer.index_offset..footer.trailer.index_offset + footer.trailer.index_len;

@@ -105,6 +105,9 @@ impl Inner {
 
     /// Makes another object of a pack; its bytes are the same, and what lies where in it. Returns how many bytes.
     async fn rekey(&self, key: &str) -> Result<u64, ArchiveError> {
+        if self.is_pack_damaged(key).await? {
+            return Err(ArchiveError::Conflict("it is damaged: see `pacs damage list`".into()));
+        }
         let copy = self.packs.scratch()?;
         let len = self.objects.download(key, &copy).await?;
         let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);

@@ -7,13 +7,13 @@ use crate::{
     facts::Facts,
     index::NewInstance,
     ingest::{Described, Outcome, blocking},
-    pack::{Footer, Found, Live, OpenPack, Record, TRAILER_LEN, read_trailer},
+    pack::{Footer, Found, Kept, OpenPack, Record, TRAILER_LEN, read_trailer},
     packs::{Adopted, Placed},
     read::Place,
 };
 use futures::{StreamExt, stream};
-use sqlx::Row;
-use std::{collections::HashSet, fs::File, sync::Arc, time::Duration};
+use sqlx::{Row, any::AnyRow};
+use std::{collections::HashSet, fs::File, path::Path, sync::Arc, time::Duration};
 
 /// Packs on their way into the store at the same time.
 const AT_ONCE: usize = 4;
@@ -50,15 +50,16 @@ impl Archive {
 impl Inner {
     async fn seal(&self, pack: &Arc<OpenPack>) -> Result<(), ArchiveError> {
         let contents = self.contents(&pack.key).await?;
-        if contents.live.is_empty() && !contents.has_versions {
+        if contents.kept.is_empty() {
             self.discard(pack).await?;
         } else {
-            let footer = match self.move_to_store(pack, contents.live).await? {
+            let footer = match self.move_to_store(pack, contents.kept).await? {
                 Some(footer) => footer,
                 // A seal before this one came as far as the store.
                 None => self.footer_in_store(&pack.key).await?,
             };
-            self.note_sealed(&pack.key, footer, contents.position).await?;
+            let position = if footer.is_whole { contents.position } else { OUT_OF_DATE };
+            self.note_sealed(&pack.key, footer, position).await?;
             self.note_small_packs(&pack.key).await?;
         }
         self.packs.forget(pack);
@@ -69,12 +70,12 @@ impl Inner {
     }
 
     /// `None` if the file is no longer in the spool.
-    async fn move_to_store(&self, pack: &Arc<OpenPack>, live: Vec<Live>) -> Result<Option<Footer>, ArchiveError> {
+    async fn move_to_store(&self, pack: &Arc<OpenPack>, kept: Vec<Kept>) -> Result<Option<Footer>, ArchiveError> {
         if !pack.path.is_file() {
             return Ok(None);
         }
         let closed = pack.clone();
-        let footer = blocking(move || closed.seal(&live)).await?;
+        let footer = blocking(move || closed.seal(&kept)).await?;
         self.objects.put(&pack.path, &pack.key).await?;
         Ok(Some(footer))
     }
@@ -83,7 +84,7 @@ impl Inner {
         let missing = || ArchiveError::NotFound(format!("pack {key}"));
         let byte_len = self.objects.len(key).await?.ok_or_else(missing)?;
         let end = self.objects.read_range(key, byte_len.saturating_sub(TRAILER_LEN)..byte_len).await?;
-        Ok(Footer { trailer: read_trailer(&end)?, byte_len })
+        Ok(Footer { trailer: read_trailer(&end)?, byte_len, is_whole: true })
     }
 
     /// What the catalog says about a pack.
@@ -92,16 +93,8 @@ impl Inner {
         let position = sqlx::query(POSITION).bind(key).fetch_optional(&self.database.pool).await?;
         let position = position.map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
         let rows = sqlx::query(CONTENTS).bind(key).fetch_all(&self.database.pool).await?;
-        let mut contents = Contents { position, live: Vec::with_capacity(rows.len()), has_versions: false };
-        for row in &rows {
-            let offset = row.try_get::<i64, _>(0)?.unsigned_abs();
-            if row.try_get::<i64, _>(2)? == 1 {
-                contents.live.push(Live { offset, order: row.try_get(1)? });
-            } else {
-                contents.has_versions = true;
-            }
-        }
-        Ok(contents)
+        let kept = rows.iter().map(kept).collect::<Result<_, _>>()?;
+        Ok(Contents { position, kept })
     }
 
     pub(crate) async fn note_sealed(&self, key: &str, footer: Footer, position: i64) -> Result<(), ArchiveError> {
@@ -142,7 +135,8 @@ impl Inner {
         let mut is_behind = false;
         while let Some(path) = left.last().cloned() {
             let archive = self.clone();
-            if let Some(adopted) = blocking(move || archive.packs.adopt(path)).await? {
+            let known = self.known_pack(&path).await?;
+            if let Some(adopted) = blocking(move || archive.packs.adopt(path, known)).await? {
                 self.recover_pack(adopted, &mut is_behind).await?;
             }
             left.pop();
@@ -150,9 +144,22 @@ impl Inner {
         Ok(())
     }
 
+    /// What the catalog knows of a pack in the spool, by its file: its key, and where the last instance ends.
+    async fn known_pack(&self, path: &Path) -> Result<Option<(String, u64)>, ArchiveError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        for row in sqlx::query(OPEN).fetch_all(&self.database.pool).await? {
+            let key: String = row.try_get(0)?;
+            if key.rsplit('/').next() == Some(&*name) {
+                let kept = self.contents(&key).await?.kept;
+                return Ok(kept.iter().map(Kept::end).max().map(|end| (key, end)));
+            }
+        }
+        Ok(None)
+    }
+
     /// `is_behind`: whether it is known that rows are missing.
     async fn recover_pack(
-        &self,
+        self: &Arc<Self>,
         Adopted { pack, instances }: Adopted,
         is_behind: &mut bool,
     ) -> Result<(), ArchiveError> {
@@ -178,7 +185,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn recover_instance(&self, pack: &Arc<OpenPack>, found: Found) -> Result<(), ArchiveError> {
+    async fn recover_instance(self: &Arc<Self>, pack: &Arc<OpenPack>, found: Found) -> Result<(), ArchiveError> {
         let path = pack.path.clone();
         let (offset, len, expected) = (found.offset, found.record.byte_len, found.record.checksum);
         // It was not acknowledged if it is not whole; and what is not whole must never be shown.
@@ -194,7 +201,7 @@ impl Inner {
 
     /// Writes the rows of an instance that is in a pack.
     pub(crate) async fn store_again(
-        &self,
+        self: &Arc<Self>,
         record: Record,
         placed: Placed,
         sealed: bool,
@@ -253,12 +260,21 @@ pub(crate) const OUT_OF_DATE: i64 = -1;
 struct Contents {
     /// Of the last change of the series.
     position: i64,
-    live: Vec<Live>,
-    /// Whether there are instances that are not current.
-    has_versions: bool,
+    kept: Vec<Kept>,
 }
 
-fn checksum(path: &std::path::Path, offset: u64, len: u64) -> Result<u32, ArchiveError> {
+fn kept(row: &AnyRow) -> Result<Kept, sqlx::Error> {
+    let number = |index: usize| row.try_get::<i64, _>(index).map(i64::unsigned_abs);
+    let (order, is_current): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+    Ok(Kept {
+        offset: number(0)?,
+        byte_len: number(3)?,
+        record_len: number(4)?,
+        order: (is_current == 1).then_some(order),
+    })
+}
+
+fn checksum(path: &Path, offset: u64, len: u64) -> Result<u32, ArchiveError> {
     use std::io::{Read, Seek, SeekFrom};
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(offset))?;
@@ -281,9 +297,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 const POSITION: &str = "select se.changed_position from pack p join series se on se.series_key = p.series_key
     where p.object_key = $1";
 
-const CONTENTS: &str = "select i.pack_offset, i.instance_order, i.is_current
+const CONTENTS: &str = "select i.pack_offset, i.instance_order, i.is_current, i.byte_len, i.record_len
     from instance i join pack p on p.pack_key = i.pack_key where p.object_key = $1
-    union all select n.pack_offset, n.non_patient_key, n.is_current
+    union all select n.pack_offset, n.non_patient_key, n.is_current, n.byte_len, n.record_len
     from non_patient_object n join pack p on p.pack_key = n.pack_key where p.object_key = $1";
 
 const SEALED: &str = "update pack set sealed = 1, byte_len = $2, metadata_offset = $3, metadata_len = $4,

@@ -52,6 +52,18 @@ impl Store {
         }
     }
 
+    /// A folder by its path, anything else by its URL.
+    pub(crate) async fn at(place: &str) -> Result<Self, ArchiveError> {
+        if place.contains("://") { Self::by_url(place).await } else { Self::of_folder(place.into()).await }
+    }
+
+    /// What lies under a prefix of this store, as a store of its own.
+    pub(crate) fn within(&self, prefix: &str) -> Self {
+        let folder = self.folder.as_ref().map(|folder| folder.join(prefix));
+        let parts = self.prefix.parts().chain(prefix.split('/').filter(|part| !part.is_empty()).map(Into::into));
+        Self { store: self.store.clone(), prefix: parts.collect(), folder }
+    }
+
     pub(crate) async fn of_folder(folder: PathBuf) -> Result<Self, ArchiveError> {
         tokio::fs::create_dir_all(&folder).await?;
         let folder = tokio::fs::canonicalize(&folder).await?;
@@ -175,13 +187,36 @@ impl Store {
 
     /// All keys with the time of their last change in milliseconds since 1970-01-01 UTC.
     pub(crate) fn list(&self) -> BoxStream<'static, Result<(String, i64), ArchiveError>> {
-        let prefix = self.prefix.clone();
-        let listed = self.store.list(Some(&prefix).filter(|prefix| !prefix.as_ref().is_empty()));
-        let entry = move |meta: object_store::ObjectMeta| {
-            let key = meta.location.as_ref().strip_prefix(prefix.as_ref()).unwrap_or_default();
-            (key.trim_start_matches('/').to_owned(), meta.last_modified.timestamp_millis())
-        };
+        let listed = self.store.list(Some(&self.prefix).filter(|prefix| !prefix.as_ref().is_empty()));
+        let store = self.clone();
+        let entry =
+            move |meta: object_store::ObjectMeta| (store.own(&meta.location), meta.last_modified.timestamp_millis());
         listed.map_ok(entry).map_err(ArchiveError::from).boxed()
+    }
+
+    /// The keys below a folder.
+    pub(crate) async fn keys_under(&self, folder: &str) -> Result<Vec<String>, ArchiveError> {
+        let below = self.key(folder)?;
+        let listed = self.store.list(Some(&below)).map_err(ArchiveError::from);
+        listed.map_ok(|meta| self.own(&meta.location)).try_collect().await
+    }
+
+    /// Gives an object another key; one that is gone is no failure.
+    pub(crate) async fn rename(&self, key: &str, to: &str) -> Result<(), ArchiveError> {
+        if let Some(folder) = &self.folder {
+            let (path, folder, target) = (folder.join(key), folder.clone(), folder.join(to));
+            return blocking(move || if path.is_file() { move_into(&path, &folder, &target) } else { Ok(()) }).await;
+        }
+        match self.store.rename(&self.key(key)?, &self.key(to)?).await {
+            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The key of an object here.
+    fn own(&self, location: &Key) -> String {
+        let key = location.as_ref().strip_prefix(self.prefix.as_ref()).unwrap_or_default();
+        key.trim_start_matches('/').to_owned()
     }
 
     /// Writes, reads and removes a small object.

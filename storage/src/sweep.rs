@@ -110,7 +110,11 @@ impl Archive {
             let mut left = rows.is_empty();
             for row in &rows {
                 let key: String = row.try_get(0)?;
-                match self.inner.objects.remove(&key).await {
+                let gone = match row.try_get::<i64, _>(1)? {
+                    0 => self.inner.objects.remove(&key).await,
+                    _ => self.inner.objects.put_aside(&key).await,
+                };
+                match gone {
                     Ok(()) => {
                         self.inner.database.execute(sqlx::query(GONE).bind(&key)).await?;
                     }
@@ -160,6 +164,6 @@ const QUIET: &str = "update series set announced = 1 where announced = 0 and (ch
 const RELEASE: &str = "update series set announced = 1 where announced = 0 and series_instance_uid = $1
     returning (select study_instance_uid from study where study.study_key = series.study_key), series_instance_uid";
 
-const DOOMED: &str = "select object_key from doomed_object where due_at <= $1 limit $2";
+const DOOMED: &str = "select object_key, keep from doomed_object where due_at <= $1 limit $2";
 
 const GONE: &str = "delete from doomed_object where object_key = $1";

@@ -2,13 +2,12 @@
 
 use crate::{
     archive::{Archive, Inner},
-    audit::{AuditAction, AuditRecord},
+    damage::{Thing, is_suspect},
     error::ArchiveError,
-    read::{StoredInstance, select_instances},
     spool::PACK,
 };
 use futures::TryStreamExt;
-use sqlx::{Row, any::AnyRow};
+use sqlx::Row;
 use std::collections::HashSet;
 
 /// Rows looked at in one go.
@@ -32,11 +31,13 @@ pub struct Verification {
     pub unknown: Vec<String>,
     /// SOP Instance UIDs whose bytes are not those that were received, or cannot be read.
     pub damaged: Vec<String>,
+    /// Packs whose instances are whole, and something beside them is not: they are made anew as the archive runs.
+    pub damaged_packs: Vec<String>,
 }
 
 impl Verification {
     pub fn is_sound(&self) -> bool {
-        self.missing.is_empty() && self.unknown.is_empty() && self.damaged.is_empty()
+        self.missing.is_empty() && self.unknown.is_empty() && self.damaged.is_empty() && self.damaged_packs.is_empty()
     }
 }
 
@@ -47,6 +48,8 @@ pub struct Scrubbed {
     pub bytes: u64,
     /// SOP Instance UIDs.
     pub damaged: Vec<String>,
+    /// Packs whose instances are whole, and something beside them is not.
+    pub damaged_packs: Vec<String>,
     pub is_round_over: bool,
 }
 
@@ -65,86 +68,70 @@ impl Archive {
     async fn read_all(&self, found: &mut Verification, progress: impl Fn(u64)) -> Result<(), ArchiveError> {
         let mut after = 0;
         loop {
-            let rows = sqlx::query(PAGE_OF_ALL).bind(after).bind(PAGE).fetch_all(&self.inner.database.pool).await?;
-            let Some(last) = rows.last() else { break };
-            after = last.try_get("instance_key")?;
-            for row in &rows {
-                if let Err(uid) = self.check_row(row).await? {
-                    found.damaged.push(uid);
-                }
+            let things = self.inner.things_after(after, PAGE).await?;
+            let Some(last) = things.last() else { return Ok(()) };
+            after = last.key;
+            for thing in &things {
+                let checked = self.check_thing(thing, "verify").await?;
+                found.damaged.extend(checked.instance);
+                found.damaged_packs.extend(checked.pack);
                 found.instances += 1;
                 progress(found.instances);
             }
         }
-        Ok(())
     }
 
-    /// Reads an instance through: its length, or its SOP Instance UID if it is damaged. The rest of a check goes on.
-    async fn check_row(&self, row: &AnyRow) -> Result<Result<u64, String>, ArchiveError> {
-        let checked = async {
-            let instance = self.stored_instance(row).await?;
-            self.read_through(&instance).await?;
-            Ok(instance.len)
-        };
-        match checked.await {
-            Ok(len) => Ok(Ok(len)),
-            Err(ArchiveError::Elsewhere(_)) => Ok(Ok(0)),
-            // Neither is a damage of this instance.
-            Err(error @ (ArchiveError::Database(_) | ArchiveError::Store(_))) => Err(error),
-            Err(error) => {
-                let uid: String = row.try_get(2)?;
-                tracing::error!(%error, sop_instance_uid = uid, "an instance is damaged");
-                Ok(Err(uid))
+    /// Reads a thing through, and its pack's own parts if it is the last in it.
+    async fn check_thing(&self, thing: &Thing, by: &str) -> Result<Checked, ArchiveError> {
+        let what = match self.inner.check(thing, by).await {
+            Err(ArchiveError::Elsewhere(_)) => return Ok(Checked::default()),
+            // Key or store may be the wrong ones: it is told of, and not noted.
+            Err(error) if is_suspect(&error) => {
+                tracing::error!(%error, sop_instance_uid = thing.sop_instance, "an instance cannot be read");
+                return Ok(Checked { instance: Some(thing.sop_instance.clone()), pack: None });
             }
-        }
+            checked => checked?,
+        };
+        let behind = self.inner.check_behind(thing, by).await?;
+        // What is wrong beside an instance is the pack's.
+        let beside = what.filter(|what| !what.hides()).map(|_| thing.place.key.clone());
+        Ok(Checked {
+            instance: what.filter(|what| what.hides()).map(|_| thing.sop_instance.clone()),
+            pack: behind.or(beside),
+        })
     }
 
     /// Checks the next instances of the round through all of them, at least until so many bytes were read; the place is
-    /// kept in the catalog. What is damaged is told in log and audit trail. A new round begins after the last instance.
+    /// kept in the catalog. What is damaged is noted, see [`crate::damage`]. A new round begins after the last instance.
     pub async fn scrub(&self, bytes: u64) -> Result<Scrubbed, ArchiveError> {
         let mut done = Scrubbed::default();
         let mut after = self.consumer_position(SCRUB).await?;
         while done.bytes < bytes && !done.is_round_over {
-            let rows = sqlx::query(PAGE_OF_ALL).bind(after).bind(SCRUBBED_AT_ONCE);
-            let rows = rows.fetch_all(&self.inner.database.pool).await?;
-            done.is_round_over = rows.is_empty();
-            for row in &rows {
+            let things = self.inner.things_after(after, SCRUBBED_AT_ONCE).await?;
+            done.is_round_over = things.is_empty();
+            for thing in &things {
                 if done.bytes >= bytes {
                     break;
                 }
-                match self.check_row(row).await? {
-                    Ok(len) => done.bytes += len,
-                    Err(uid) => done.damaged.push(uid),
-                }
+                let checked = self.check_thing(thing, SCRUB).await?;
+                done.damaged.extend(checked.instance);
+                done.damaged_packs.extend(checked.pack);
+                done.bytes += thing.len;
                 done.instances += 1;
-                after = row.try_get("instance_key")?;
+                after = thing.key;
             }
         }
         let place = if done.is_round_over { 0 } else { after };
         self.inner.database.execute(sqlx::query(KEEP_PLACE).bind(SCRUB).bind(place)).await?;
-        for uid in &done.damaged {
-            self.audit(&damage(uid)).await?;
-        }
         Ok(done)
-    }
-
-    async fn read_through(&self, instance: &StoredInstance) -> Result<(), ArchiveError> {
-        let stream = self.read(instance).await?;
-        let len = stream.try_fold(0, |sum, piece| async move { Ok(sum + piece.len() as u64) }).await?;
-        if len == instance.len { Ok(()) } else { Err(ArchiveError::Damaged(instance.sop_instance.to_string())) }
     }
 }
 
-fn damage(uid: &str) -> AuditRecord {
-    AuditRecord {
-        at: 0,
-        action: AuditAction::SecurityAlert,
-        actor: "scrub".to_owned(),
-        origin: String::new(),
-        success: false,
-        study: None,
-        detail: format!("instance {uid} is damaged in the store"),
-    }
+/// What a check found wrong: a SOP Instance UID, the object of a pack.
+#[derive(Default)]
+struct Checked {
+    instance: Option<String>,
+    pack: Option<String>,
 }
 
 impl Inner {
@@ -175,8 +162,6 @@ impl Inner {
         Ok(())
     }
 }
-
-const PAGE_OF_ALL: &str = select_instances!("", "where i.instance_key > $1 order by i.instance_key limit $2");
 
 const PACKS: &str = "select pack_key, object_key, sealed from pack where pack_key > $1 order by pack_key limit $2";
 

@@ -59,15 +59,14 @@ fn version(row: &AnyRow, instance: StoredInstance) -> Result<Version, ArchiveErr
     })
 }
 
-/// The version as which the same data set is committed under an identity.
-pub(crate) async fn held_as(archive: &Inner, facts: &Facts, digest: &str) -> Result<Option<u32>, sqlx::Error> {
+/// The same data set, if it is committed under an identity.
+pub(crate) async fn held_as(archive: &Inner, facts: &Facts, digest: &str) -> Result<Option<Held>, sqlx::Error> {
     let statement = match facts {
         Facts::Instance(facts) => sqlx::query(HELD).bind(facts.study.as_str()).bind(facts.series.as_str()),
         Facts::NonPatient(_) => sqlx::query(HELD_NON_PATIENT),
     };
     let rows = statement.bind(facts.sop_instance().as_str()).fetch_all(&archive.database.pool).await?;
-    let same = held(&rows)?.into_iter().find(|held| held.digest == digest);
-    Ok(same.map(|same| version_number(same.version)))
+    Ok(held(&rows)?.into_iter().find(|held| held.digest == digest))
 }
 
 /// Whether there is anything in the series of an arrival.
@@ -80,7 +79,9 @@ pub(crate) async fn is_series_held(archive: &Inner, facts: &Facts) -> Result<boo
 /// A version that is held already.
 #[derive(Debug)]
 pub(crate) struct Held {
-    version: i64,
+    /// Of its row.
+    pub(crate) key: i64,
+    pub(crate) version: i64,
     digest: String,
     place: (String, i64),
 }
@@ -129,6 +130,7 @@ pub(crate) fn becomes_current(version: i64, policy: SameUidOtherContent) -> bool
 pub(crate) fn held(rows: &[AnyRow]) -> Result<Vec<Held>, sqlx::Error> {
     let held = |row: &AnyRow| {
         Ok(Held {
+            key: row.try_get("held_key")?,
             version: row.try_get("version")?,
             digest: row.try_get("data_set_digest")?,
             place: (row.try_get("object_key")?, row.try_get("pack_offset")?),
@@ -181,7 +183,8 @@ const VERSIONS: &str = select_instances!(
 const SERIES: &str = "select se.series_key from study st join series se on se.study_key = st.study_key
     where st.study_instance_uid = $1 and se.series_instance_uid = $2";
 
-const HELD: &str = "select i.series_key, i.version, i.data_set_digest, p.object_key, i.pack_offset
+const HELD: &str =
+    "select i.series_key, i.instance_key as held_key, i.version, i.data_set_digest, p.object_key, i.pack_offset
     from study st join series se on se.study_key = st.study_key join instance i on i.series_key = se.series_key
         join pack p on p.pack_key = i.pack_key
     where st.study_instance_uid = $1 and se.series_instance_uid = $2 and i.sop_instance_uid = $3";
@@ -212,7 +215,7 @@ mod tests {
             match judge(&held, (&place.0, place.1), &digest, policy) {
                 Verdict::Leave(outcome) => outcome,
                 Verdict::Write(version) => {
-                    held.push(Held { version, digest, place });
+                    held.push(Held { key: at as i64, version, digest, place });
                     outcome(version)
                 }
             }

@@ -124,7 +124,8 @@ impl Search {
         // Who holds the instances (PS3.4 §C.4.1.1.3.2).
         fields.insert(tags::RETRIEVE_AE_TITLE, text(VR::AE, config.ae_title.as_str()));
         if self.keys.contains_key(&tags::INSTANCE_AVAILABILITY) {
-            fields.insert(tags::INSTANCE_AVAILABILITY, text(VR::CS, "ONLINE"));
+            let availability = row.values.get(&tags::INSTANCE_AVAILABILITY).map_or("ONLINE", String::as_str);
+            fields.insert(tags::INSTANCE_AVAILABILITY, text(VR::CS, availability));
         }
         identifier::write(fields, self.explicit_vr, &self.charset)
     }

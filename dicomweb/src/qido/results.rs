@@ -114,7 +114,8 @@ fn object(row: &Row, level: Level, wanted: Option<&BTreeSet<Tag>>, base: &str) -
         put(&mut found, attribute, text);
     }
     found.insert(key(tags::SPECIFIC_CHARACTER_SET), json!({ "vr": "CS", "Value": ["ISO_IR 192"] }));
-    found.insert(key(tags::INSTANCE_AVAILABILITY), json!({ "vr": "CS", "Value": ["ONLINE"] }));
+    let availability = row.values.get(&tags::INSTANCE_AVAILABILITY).map_or("ONLINE", String::as_str);
+    found.insert(key(tags::INSTANCE_AVAILABILITY), json!({ "vr": "CS", "Value": [availability] }));
     found.insert(key(tags::RETRIEVE_URL), json!({ "vr": "UR", "Value": [retrieve_url(row, level, base)] }));
     found
 }

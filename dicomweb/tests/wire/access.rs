@@ -31,6 +31,8 @@ fn routes() -> Vec<(Method, String, Vec<Role>)> {
     routes.push((Method::POST, "/dicom-web/studies".into(), store.clone()));
     routes.push((Method::POST, study.into(), store));
     routes.push((Method::GET, "/api/jobs".into(), vec![]));
+    routes.push((Method::GET, "/api/damage".into(), vec![]));
+    routes.push((Method::POST, "/api/damage".into(), vec![]));
     for whole in [PATH, series, study] {
         routes.push((Method::DELETE, whole.into(), vec![]));
     }

@@ -59,7 +59,19 @@ async fn archive(config: &Config) -> Vec<Check> {
                 ("database", Ok(place.to_owned())),
                 ("object store", checked),
                 ("encryption", encryption(&archive).await),
+                ("damage", damage(&archive).await),
             ]
+        }
+    }
+}
+
+async fn damage(archive: &Archive) -> Result<String, String> {
+    let found = archive.damage(false).await.map_err(|e| format!("{:#}", anyhow::Error::from(e)))?;
+    match found.iter().filter(|damage| damage.what.hides()).count() {
+        0 if found.is_empty() => Ok("none is known".to_owned()),
+        0 => Ok(format!("{} packs are to be made anew; no instance is damaged", found.len())),
+        instances => {
+            Err(format!("{instances} instances cannot be read: `pacs damage list`, then `pacs damage repair`"))
         }
     }
 }

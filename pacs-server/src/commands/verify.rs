@@ -33,7 +33,10 @@ pub async fn verify(config: &Config, arguments: VerifyArguments) -> anyhow::Resu
         println!("unknown   {key}: in the store and not in the catalog; `pacs reindex` takes it in");
     }
     for uid in &found.damaged {
-        println!("damaged   {uid}: its bytes are not those that were received; send it again, or restore its pack");
+        println!("damaged   {uid}: cannot be read as it was received; `pacs damage list` tells more");
+    }
+    for key in &found.damaged_packs {
+        println!("damaged   {key}: its instances are whole, what it keeps beside them is not; it is made anew");
     }
     if !found.is_sound() {
         return Ok(ExitCode::FAILURE);

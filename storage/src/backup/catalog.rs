@@ -20,7 +20,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 /// In an order in which what a row refers to is there before it. The keys of names are not among them: they are made again.
-pub(super) const TABLES: [&str; 16] = [
+pub(super) const TABLES: [&str; 17] = [
     "head",
     "patient",
     "study",
@@ -30,6 +30,7 @@ pub(super) const TABLES: [&str; 16] = [
     "non_patient_object",
     "tombstone",
     "doomed_object",
+    "damage",
     "event",
     "consumer",
     "job",

@@ -121,11 +121,7 @@ impl Archive {
 
 impl Inner {
     async fn backup_at(&self, place: &str) -> Result<Objects, ArchiveError> {
-        let store = match place.contains("://") {
-            true => Store::by_url(place).await?,
-            false => Store::of_folder(place.into()).await?,
-        };
-        Objects::in_store(store, &self.config).await
+        Objects::in_store(Store::at(place).await?, &self.config).await
     }
 
     async fn back_up_pack(

@@ -20,7 +20,7 @@ mod seal;
 
 pub(crate) use open::{Growing, OpenPack, Slot, Undecided, path_of};
 pub(crate) use scan::{Found, scan};
-pub(crate) use seal::{Footer, Live, TRAILER_LEN, read_trailer};
+pub(crate) use seal::{Footer, Kept, TRAILER_LEN, read_trailer};
 
 use crate::{error::ArchiveError, facts::Facts};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
@@ -111,7 +111,7 @@ impl Record {
         lines.read_line(&mut record)?;
         let mut metadata = String::new();
         lines.read_to_string(&mut metadata)?;
-        Ok((serde_json::from_str(&record).map_err(damaged)?, metadata))
+        Ok((serde_json::from_str(&record).map_err(io::Error::from)?, metadata))
     }
 }
 

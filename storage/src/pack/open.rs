@@ -2,7 +2,7 @@
 
 use super::{
     BLOCK, Record, header, padding, record_offset,
-    seal::{Footer, Live, seal},
+    seal::{Footer, Kept, seal},
 };
 use crate::{error::ArchiveError, store::sync_folder};
 use pacs_core::Uid;
@@ -171,9 +171,9 @@ impl OpenPack {
     }
 
     /// Ends the closed pack as [`seal`] does; one at a time, for one that was broken off may still be at work.
-    pub(crate) fn seal(&self, live: &[Live]) -> Result<Footer, ArchiveError> {
+    pub(crate) fn seal(&self, kept: &[Kept]) -> Result<Footer, ArchiveError> {
         let _alone = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
-        seal(&self.path, live)
+        seal(&self.path, kept)
     }
 
     /// Bytes and instances so far.

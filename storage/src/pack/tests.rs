@@ -41,6 +41,10 @@ fn pack_of(folder: &Path, lengths: &[usize]) -> (OpenPack, Vec<Slot>) {
     (pack, slots)
 }
 
+fn kept(slot: &Slot, len: u64, order: i64) -> Kept {
+    Kept { offset: slot.offset, byte_len: len, record_len: slot.record_len, order: Some(order) }
+}
+
 fn inflated(bytes: &[u8]) -> String {
     let mut text = String::new();
     GzDecoder::new(bytes).read_to_string(&mut text).expect("gzip");
@@ -53,8 +57,9 @@ fn a_sealed_pack_is_a_tar_with_index_and_sorted_metadata() {
     let (pack, slots) = pack_of(folder.path(), &[1000, 512, 30]);
     pack.close();
     // The second was deleted; the third comes first.
-    let live = [Live { offset: slots[0].offset, order: 9 }, Live { offset: slots[2].offset, order: 2 }];
-    let footer = seal(&pack.path, &live).expect("sealed");
+    let kept = [kept(&slots[0], 1000, 9), kept(&slots[2], 30, 2)];
+    let footer = seal(&pack.path, &kept).expect("sealed");
+    assert!(footer.is_whole);
     let bytes = fs::read(&pack.path).expect("read");
     assert_eq!(bytes.len() as u64, footer.byte_len);
     let trailer = read_trailer(&bytes[bytes.len() - seal::TRAILER_LEN as usize..]).expect("a trailer");
@@ -102,7 +107,7 @@ fn a_large_instance_becomes_a_pack_of_its_own() {
 fn sealing_again_after_a_crash_gives_the_same_pack() {
     let folder = tempfile::tempdir().expect("a folder");
     let (pack, slots) = pack_of(folder.path(), &[100, 200]);
-    let live = slots.iter().map(|slot| Live { offset: slot.offset, order: 0 }).collect::<Vec<_>>();
+    let live = [kept(&slots[0], 100, 0), kept(&slots[1], 200, 0)];
     seal(&pack.path, &live).expect("sealed");
     let once = fs::read(&pack.path).expect("read");
     // Torn within the footer.
@@ -113,6 +118,25 @@ fn sealing_again_after_a_crash_gives_the_same_pack() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_flipped_bit_in_the_spool_costs_no_other_instance_at_sealing(at in 0.0..1.0, bit in 0_u8..8) {
+        let lengths = [700, 1, 1500, 512];
+        let folder = tempfile::tempdir().expect("a folder");
+        let (pack, slots) = pack_of(folder.path(), &lengths);
+        let kept: Vec<_> = slots.iter().zip(lengths).map(|(slot, len)| kept(slot, len as u64, 0)).collect();
+        let mut bytes = fs::read(&pack.path).expect("read");
+        let at = (bytes.len() as f64 * at) as usize;
+        bytes[at] ^= 1 << bit;
+        fs::write(&pack.path, &bytes).expect("damaged");
+        let footer = seal(&pack.path, &kept).expect("sealed");
+        let sealed = fs::read(&pack.path).expect("read");
+        prop_assert_eq!(&sealed[..bytes.len()], &bytes[..]);
+        let trailer = footer.trailer;
+        let index = inflated(&sealed[trailer.index_offset as usize..][..trailer.index_len as usize]);
+        let missing = slots.len() - index.lines().count();
+        prop_assert!(missing <= usize::from(!footer.is_whole));
+    }
 
     #[test]
     fn a_torn_tail_costs_only_what_was_not_whole(lengths in prop::collection::vec(0_usize..2000, 1..6), cut in 0.0..1.0) {

@@ -136,13 +136,20 @@ async fn damage_a_cut_and_an_exchange_are_found_and_never_served_as_good() {
         let reopened = home.open().await;
         assert!(error_of_reading(&reopened).await.starts_with("pack "), "byte {at}");
         assert_eq!(reopened.verify(true, |_| ()).await.expect("a verification").damaged.len(), 2);
+        std::fs::write(&object, &good).expect("mended");
+        assert_sound(&reopened).await;
+        reopened.close().await;
     }
     for (bytes, part) in
         [(good[..good.len() - 1].to_vec(), "bytes where its header tells of"), (b"short".to_vec(), "start")]
     {
         std::fs::write(&object, bytes).expect("cut");
-        let error = error_of_reading(&home.open().await).await;
+        let reopened = home.open().await;
+        let error = error_of_reading(&reopened).await;
         assert!(error.contains(part), "{error}");
+        std::fs::write(&object, &good).expect("mended");
+        assert_sound(&reopened).await;
+        reopened.close().await;
     }
     std::fs::write(&object, good).expect("mended");
     assert_reads_back(&archive, &[1, 2]).await;
