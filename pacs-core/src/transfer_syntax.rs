@@ -42,6 +42,8 @@ pub const IMPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
 pub const EXPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
 pub const DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1.99";
 pub const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+pub const JPEG_LS_LOSSLESS: &str = "1.2.840.10008.1.2.4.80";
+pub const RLE_LOSSLESS: &str = "1.2.840.10008.1.2.5";
 /// Implicit VR with big endian pixel data, of old GE scanners (their conformance statements).
 const GE_PRIVATE_DLX: &str = "1.2.840.113619.5.2";
 
@@ -93,6 +95,18 @@ impl TransferSyntax {
     /// Whether pixel data is a sequence of fragments (PS3.5 §A.4).
     pub fn is_encapsulated(&self) -> bool {
         self.codec() != Codec::Native
+    }
+
+    /// Whether the frames are surely as they were before they were encoded so: native, or a syntax that is lossless by its
+    /// definition. What was done to them before that is not known.
+    pub fn is_lossless(&self) -> bool {
+        match self.codec() {
+            Codec::Native | Codec::Rle | Codec::JpegLossless | Codec::DeflatedFrame => true,
+            Codec::JpegLs | Codec::Jpeg2000 | Codec::HtJpeg2000 | Codec::JpegXl => {
+                [".80", ".90", ".92", ".201", ".202", ".110"].iter().any(|end| self.0.as_str().ends_with(end))
+            }
+            Codec::JpegLossy | Codec::Video | Codec::Unknown => false,
+        }
     }
 
     /// Media type of one frame or fragment stream (PS3.18 Table 8.7.3-1 ff.).

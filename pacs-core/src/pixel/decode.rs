@@ -61,7 +61,13 @@ pub fn decode_caught(
     encoded: &[u8],
     bit_offset: u8,
 ) -> Result<Frame, PixelError> {
+    caught(|| decode(transfer_syntax, image, encoded, bit_offset))
+}
+
+/// Runs a codec; its panic is an error.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn caught<T>(codec: impl FnOnce() -> Result<T, PixelError>) -> Result<T, PixelError> {
     // Nothing outlives the call but its result, so no broken state can be seen afterwards.
-    let decoded = std::panic::AssertUnwindSafe(|| decode(transfer_syntax, image, encoded, bit_offset));
-    std::panic::catch_unwind(decoded).unwrap_or_else(|_| Err(PixelError::codec("the decoder panicked")))
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(codec));
+    result.unwrap_or_else(|_| Err(PixelError::codec("the codec panicked")))
 }

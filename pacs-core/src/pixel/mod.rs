@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`image_pixel`], [`palette`] | how samples are laid out, checked | PS3.3 C.7.6.3, C.7.9 |
 //! | [`decode`] | encoded frame → samples | PS3.5 §8, Annex A |
+//! | `encode`, `transcode` | frame → encoded frame without loss, and the proof of it | PS3.5 §8.2 |
 //! | `codec` | one file or folder for every compression | PS3.5 §A.4, Annex G |
 //! | [`modality_lut`] | stored → rescaled values | PS3.3 C.11.1 |
 //! | [`voi_lut`] | rescaled → display values | PS3.3 C.11.2 |
@@ -16,6 +17,8 @@
 mod codec;
 mod colour;
 pub mod decode;
+#[cfg(feature = "encode")]
+pub mod encode;
 mod functional_group;
 pub mod image_pixel;
 mod lookup_table;
@@ -24,16 +27,23 @@ mod native;
 pub mod palette;
 pub mod presentation;
 pub mod samples;
+// Decoders and encoders may panic, which the browser does not survive.
+#[cfg(all(feature = "encode", not(target_family = "wasm")))]
+pub mod transcode;
 pub mod voi_lut;
 
 #[cfg(not(target_family = "wasm"))]
 pub use decode::decode_caught;
 pub use decode::{Frame, decode};
+#[cfg(feature = "encode")]
+pub use encode::{Lossless, encode};
 pub use image_pixel::{ImagePixel, PhotometricInterpretation};
 pub use modality_lut::ModalityLut;
 pub use palette::Palette;
 pub use presentation::{Presentation, Rendered, render, rescaled_range};
 pub use samples::Samples;
+#[cfg(all(feature = "encode", not(target_family = "wasm")))]
+pub use transcode::{Transcoder, Unfit};
 pub use voi_lut::{VoiFunction, VoiLut, Window};
 
 /// Why pixels cannot be shown.

@@ -65,6 +65,55 @@ fn unpack(segment: &[u8], len: usize) -> Result<Vec<u8>, PixelError> {
     Ok(bytes)
 }
 
+/// Encodes native bytes: little endian, colour by pixel. Each row is packed by itself (PS3.5 §G.3.1).
+#[cfg(feature = "encode")]
+pub(in crate::pixel) fn encode(image: &ImagePixel, native: &[u8]) -> Result<Vec<u8>, PixelError> {
+    let bytes_per_sample = usize::from(image.bits_allocated / 8);
+    let stride = usize::from(image.samples_per_pixel) * bytes_per_sample;
+    let mut header = vec![stride as u32];
+    let mut segments = Vec::new();
+    for index in 0..stride {
+        let (sample, byte) = (index / bytes_per_sample, bytes_per_sample - 1 - index % bytes_per_sample);
+        let start = HEADER_LEN + segments.len();
+        header.push(u32::try_from(start).map_err(|_| PixelError::codec("an RLE frame is longer than 4 GiB"))?);
+        let plane: Vec<u8> = native.iter().skip(sample * bytes_per_sample + byte).step_by(stride).copied().collect();
+        plane.chunks(usize::from(image.columns)).for_each(|row| pack(row, &mut segments));
+        segments.resize(segments.len().next_multiple_of(2), 0);
+    }
+    header.resize(HEADER_LEN / 4, 0);
+    Ok(header.iter().flat_map(|word| word.to_le_bytes()).chain(segments).collect())
+}
+
+/// Most bytes of one run or literal.
+#[cfg(feature = "encode")]
+const MOST: usize = 128;
+
+/// Runs of three and more, literals between them.
+#[cfg(feature = "encode")]
+fn pack(row: &[u8], packed: &mut Vec<u8>) {
+    let mut literal = row;
+    let mut rest = row;
+    while let Some((&first, _)) = rest.split_first() {
+        let run = rest.iter().take(MOST).take_while(|&&byte| byte == first).count();
+        let (here, after) = rest.split_at(run);
+        rest = after;
+        if here.len() > 2 {
+            pack_literal(&literal[..literal.len() - here.len() - after.len()], packed);
+            packed.extend([(257 - run) as u8, first]);
+            literal = after;
+        }
+    }
+    pack_literal(literal, packed);
+}
+
+#[cfg(feature = "encode")]
+fn pack_literal(bytes: &[u8], packed: &mut Vec<u8>) {
+    for piece in bytes.chunks(MOST) {
+        packed.push(piece.len() as u8 - 1);
+        packed.extend_from_slice(piece);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +154,22 @@ mod tests {
         for encoded in [&many, &outside, &in_header, &frame(&[&[1, 1]]), &vec![0; 63]] {
             assert!(decode(&image, encoded).is_err());
         }
+    }
+
+    #[cfg(feature = "encode")]
+    #[test]
+    fn long_runs_and_literals_are_split_and_rows_packed_by_themselves() {
+        let packed = |row: &[u8]| {
+            let mut packed = Vec::new();
+            pack(row, &mut packed);
+            packed
+        };
+        assert_eq!(packed(&[7; 130]), [129, 7, 1, 7, 7]);
+        assert_eq!(packed(&[1, 1, 2, 2, 2, 3]), [1, 1, 1, 254, 2, 0, 3]);
+        let counting: Vec<u8> = (0..200).collect();
+        assert_eq!(packed(&counting).len(), 202);
+        let rows = encode(&image(2, 3, 1, 8), &[5; 6]).unwrap();
+        assert_eq!(rows[HEADER_LEN..], [254, 5, 254, 5]);
     }
 
     proptest! {

@@ -83,8 +83,13 @@ fn default_thresholds(largest: i32, near: i32) -> [i32; 3] {
 }
 
 impl Parameters {
+    /// The quantised gradients of −largest..=largest.
+    pub fn gradients(&self) -> Vec<i8> {
+        (-self.largest..=self.largest).map(|gradient| self.quantise(gradient)).collect()
+    }
+
     /// Gradient → −4..=4 (T.87 §A.3.3).
-    pub fn quantise(&self, gradient: i32) -> i8 {
+    fn quantise(&self, gradient: i32) -> i8 {
         let [first, second, third] = self.thresholds;
         let size = gradient.abs();
         let level = if size <= self.near {
@@ -113,6 +118,14 @@ impl Parameters {
         }
         value.clamp(0, self.largest)
     }
+
+    /// The smallest error that leads to the same sample; lossless only (T.87 §A.4.5).
+    #[cfg(feature = "encode")]
+    #[inline]
+    pub fn reduce(&self, error: i32) -> i32 {
+        let positive = if error < 0 { error + self.range } else { error };
+        if positive >= (self.range + 1) / 2 { positive - self.range } else { positive }
+    }
 }
 
 /// A, B, C, N of a regular context.
@@ -140,7 +153,20 @@ impl Context {
     pub fn unmap(&self, mapped: i32, k: u32, near: i32) -> i32 {
         let error = (mapped >> 1) ^ -(mapped & 1);
         // With small errors that lean to one side the mapping is mirrored.
-        if near == 0 && k == 0 && 2 * self.bias <= -self.count { !error } else { error }
+        if near == 0 && self.is_mirrored(k) { !error } else { error }
+    }
+
+    /// Error → mapped error value, lossless; the reverse of [`Self::unmap`].
+    #[cfg(feature = "encode")]
+    #[inline]
+    pub fn map(&self, error: i32, k: u32) -> u32 {
+        let error = if self.is_mirrored(k) { !error } else { error };
+        (error << 1 ^ error >> 31) as u32
+    }
+
+    #[inline]
+    fn is_mirrored(&self, k: u32) -> bool {
+        k == 0 && 2 * self.bias <= -self.count
     }
 
     /// Learns from an error (T.87 §A.6).
@@ -188,7 +214,18 @@ impl RunContext {
         let doubled = mapped + self.alike;
         let odd = doubled & 1 == 1;
         let size = (doubled + i32::from(odd)) / 2;
-        if (k != 0 || 2 * self.negative >= self.count) == odd { -size } else { size }
+        if self.is_negative_odd(k) == odd { -size } else { size }
+    }
+
+    /// Error → mapped error value; the reverse of [`Self::unmap`].
+    #[cfg(feature = "encode")]
+    pub fn map(&self, error: i32, k: u32) -> u32 {
+        let odd = error != 0 && (error < 0) == self.is_negative_odd(k);
+        (2 * error.abs() - self.alike - i32::from(odd)) as u32
+    }
+
+    fn is_negative_odd(&self, k: u32) -> bool {
+        k != 0 || 2 * self.negative >= self.count
     }
 
     pub fn update(&mut self, error: i32, mapped: i32, reset: i32) {

@@ -3,8 +3,10 @@
 mod bits;
 mod context;
 mod scan;
+#[cfg(feature = "encode")]
+mod write;
 
-use super::segments::{DRI, EOI, Fields, SOS, Segments};
+use super::segments::{self, DRI, EOI, Fields, SOS, Segments};
 use super::{Decoded, Shape};
 use crate::pixel::{ImagePixel, PixelError};
 use context::Preset;
@@ -57,6 +59,32 @@ pub(in crate::pixel) fn decode(image: &ImagePixel, encoded: &[u8]) -> Result<Dec
     let frame = header.ok_or_else(|| PixelError::codec("no frame header"))?;
     let values = interleave(&planes, image.pixels())?;
     Ok(Decoded { precision: frame.precision, values, signed: false, ybr: Decoded::declared_ybr(image) })
+}
+
+/// Encodes interleaved samples, 0..2^`precision`, as one lossless scan of lines. `precision`: 2..=16.
+#[cfg(feature = "encode")]
+pub(in crate::pixel) fn encode(image: &ImagePixel, precision: u8, samples: &[i32]) -> Result<Vec<u8>, PixelError> {
+    let parameters = Preset::default().complete(precision, 0)?;
+    if samples.iter().any(|sample| !(0..=parameters.largest).contains(sample)) {
+        return Err(PixelError::codec("a sample has more bits than Bits Stored"));
+    }
+    let (rows, columns) = (image.rows.to_be_bytes(), image.columns.to_be_bytes());
+    let components = image.samples_per_pixel;
+    let mut frame = vec![precision, rows[0], rows[1], columns[0], columns[1], components];
+    let mut scan = vec![components];
+    for id in 1..=components {
+        frame.extend([id, 0x11, 0]);
+        scan.extend([id, 0]);
+    }
+    scan.extend([0, u8::from(components > 1), 0]);
+    let mut encoded = vec![0xFF, segments::SOI];
+    for (code, payload) in [(SOF55, frame), (SOS, scan)] {
+        encoded.extend([0xFF, code, 0, payload.len() as u8 + 2]);
+        encoded.extend(payload);
+    }
+    encoded.extend(write::encode(samples, parameters, usize::from(image.columns), usize::from(components)));
+    encoded.extend([0xFF, EOI]);
+    Ok(encoded)
 }
 
 impl FrameHeader {

@@ -5,7 +5,7 @@ use super::context::{Context, Parameters, REGULAR, RunContext};
 use crate::pixel::PixelError;
 
 /// J: bits of a run length by run index (T.87 §A.2.1).
-const RUN_BITS: [u8; 32] =
+pub(super) const RUN_BITS: [u8; 32] =
     [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,32 +54,32 @@ pub(super) fn decode(
 
 /// The line being decoded and the one above, with one sample more at either end (T.87 §A.2.1).
 #[derive(Debug, Clone)]
-struct Line {
-    above: Vec<i32>,
-    current: Vec<i32>,
-    run_index: usize,
+pub(super) struct Line {
+    pub above: Vec<i32>,
+    pub current: Vec<i32>,
+    pub run_index: usize,
 }
 
 impl Line {
-    fn new(columns: usize) -> Self {
+    pub fn new(columns: usize) -> Self {
         Self { above: vec![0; columns + 2], current: vec![0; columns + 2], run_index: 0 }
     }
 
-    fn begin(&mut self) {
+    pub fn begin(&mut self) {
         std::mem::swap(&mut self.above, &mut self.current);
         let columns = self.above.len() - 2;
         self.current[0] = self.above[1];
         self.above[columns + 1] = self.above[columns];
     }
 
-    fn columns(&self) -> usize {
+    pub fn columns(&self) -> usize {
         self.current.len() - 2
     }
 }
 
 /// Ra, Rb, Rc, Rd: left, above, above left, above right.
 #[derive(Debug, Clone, Copy)]
-struct Neighbours {
+pub(super) struct Neighbours {
     a: i32,
     b: i32,
     c: i32,
@@ -89,13 +89,13 @@ struct Neighbours {
 impl Neighbours {
     /// Of the sample at `x` (from 1).
     #[inline]
-    fn of(line: &Line, x: usize) -> Self {
+    pub fn of(line: &Line, x: usize) -> Self {
         Self { a: line.current[x - 1], b: line.above[x], c: line.above[x - 1], d: line.above[x + 1] }
     }
 
     /// The median edge detector (T.87 §A.4.1).
     #[inline]
-    fn predict(self) -> i32 {
+    pub fn predict(self) -> i32 {
         let (low, high) = (self.a.min(self.b), self.a.max(self.b));
         if self.c >= high {
             low
@@ -104,6 +104,13 @@ impl Neighbours {
         } else {
             self.a + self.b - self.c
         }
+    }
+
+    /// Signed context number of the local gradients (T.87 §A.3.4); 0 begins a run. `quantised` holds −largest..=largest.
+    #[inline]
+    pub fn context(self, quantised: &[i8], largest: i32) -> i32 {
+        let of = |gradient: i32| i32::from(quantised[(gradient + largest) as usize]);
+        81 * of(self.d - self.b) + 9 * of(self.b - self.c) + of(self.c - self.a)
     }
 }
 
@@ -122,7 +129,7 @@ impl<'a> Decoder<'a> {
         Self {
             bits: Bits::of(data),
             parameters,
-            gradients: (-parameters.largest..=parameters.largest).map(|g| parameters.quantise(g)).collect(),
+            gradients: parameters.gradients(),
             contexts: vec![Context::new(range); REGULAR],
             run_contexts: [RunContext::new(range, false), RunContext::new(range, true)],
         }
@@ -163,11 +170,9 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Signed context number of the local gradients (T.87 §A.3.4); 0 begins a run.
     #[inline]
     fn context(&self, near: Neighbours) -> i32 {
-        let quantised = |gradient: i32| i32::from(self.gradients[(gradient + self.parameters.largest) as usize]);
-        81 * quantised(near.d - near.b) + 9 * quantised(near.b - near.c) + quantised(near.c - near.a)
+        near.context(&self.gradients, self.parameters.largest)
     }
 
     /// One sample in regular mode.

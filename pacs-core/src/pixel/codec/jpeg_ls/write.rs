@@ -1,0 +1,189 @@
+//! A lossless scan, written: the reverse of `scan` (T.87 Annexes A and B).
+
+use super::context::{Context, Parameters, REGULAR, RunContext};
+use super::scan::{Line, Neighbours, RUN_BITS};
+
+/// Encodes interleaved samples of `components` components, each 0..=MAXVAL, line by line.
+pub(super) fn encode(samples: &[i32], parameters: Parameters, columns: usize, components: usize) -> Vec<u8> {
+    let mut encoder = Encoder::new(parameters);
+    let mut lines = vec![Line::new(columns); components];
+    for row in samples.chunks_exact(columns * components) {
+        for (component, line) in lines.iter_mut().enumerate() {
+            line.begin();
+            let samples = row.iter().skip(component).step_by(components);
+            line.current.iter_mut().skip(1).zip(samples).for_each(|(place, &sample)| *place = sample);
+            encoder.line(line);
+        }
+    }
+    encoder.bits.finish()
+}
+
+struct Encoder {
+    bits: Bits,
+    parameters: Parameters,
+    /// Quantised gradients −largest..=largest.
+    gradients: Vec<i8>,
+    contexts: Vec<Context>,
+    run_contexts: [RunContext; 2],
+}
+
+impl Encoder {
+    fn new(parameters: Parameters) -> Self {
+        let range = parameters.range;
+        Self {
+            bits: Bits::default(),
+            parameters,
+            gradients: parameters.gradients(),
+            contexts: vec![Context::new(range); REGULAR],
+            run_contexts: [RunContext::new(range, false), RunContext::new(range, true)],
+        }
+    }
+
+    fn line(&mut self, line: &mut Line) {
+        let columns = line.columns();
+        let mut x = 1;
+        while x <= columns {
+            let near = Neighbours::of(line, x);
+            x = match near.context(&self.gradients, self.parameters.largest) {
+                0 => self.run(line, x),
+                context => {
+                    self.regular(line.current[x], near, context);
+                    x + 1
+                }
+            };
+        }
+    }
+
+    /// One sample in regular mode (T.87 §A.4, §A.5).
+    #[inline]
+    fn regular(&mut self, sample: i32, near: Neighbours, context: i32) {
+        let parameters = self.parameters;
+        let of = &mut self.contexts[context.unsigned_abs() as usize];
+        let correction = if context < 0 { -of.correction } else { of.correction };
+        let predicted = (near.predict() + correction).clamp(0, parameters.largest);
+        let error = parameters.reduce(if context < 0 { predicted - sample } else { sample - predicted });
+        let k = of.k();
+        let mapped = of.map(error, k);
+        of.update(error, &parameters);
+        self.golomb(mapped, k, parameters.limit);
+    }
+
+    /// A limited-length Golomb code word (T.87 §A.5.3).
+    #[inline]
+    fn golomb(&mut self, mapped: u32, k: u32, limit: u32) {
+        let escape = limit - self.parameters.qbpp - 1;
+        let high = mapped >> k;
+        if high < escape {
+            self.bits.zeros(high);
+            self.bits.put(1 << k | mapped & ((1 << k) - 1), k + 1);
+        } else {
+            self.bits.zeros(escape);
+            self.bits.put(1 << self.parameters.qbpp | (mapped - 1), self.parameters.qbpp + 1);
+        }
+    }
+
+    /// A run from `x`; returns where the line goes on (T.87 §A.7).
+    fn run(&mut self, line: &mut Line, x: usize) -> usize {
+        let a = line.current[x - 1];
+        let rest = &line.current[x..=line.columns()];
+        let length = rest.iter().position(|&sample| sample != a).unwrap_or(rest.len());
+        let ends_line = length == rest.len();
+        self.run_length(length, ends_line, &mut line.run_index);
+        let x = x + length;
+        if !ends_line {
+            self.interruption(line.current[x], a, line.above[x], line.run_index);
+            line.run_index = line.run_index.saturating_sub(1);
+        }
+        x + 1
+    }
+
+    fn run_length(&mut self, length: usize, ends_line: bool, run_index: &mut usize) {
+        let mut left = length;
+        while left >= 1 << RUN_BITS[*run_index] {
+            self.bits.put(1, 1);
+            left -= 1 << RUN_BITS[*run_index];
+            *run_index = (*run_index + 1).min(RUN_BITS.len() - 1);
+        }
+        match ends_line {
+            true if left > 0 => self.bits.put(1, 1),
+            true => {}
+            // A zero, then what is left.
+            false => self.bits.put(left as u32, u32::from(RUN_BITS[*run_index]) + 1),
+        }
+    }
+
+    /// The sample that ends a run, between `a` to its left and `b` above it (T.87 §A.7.2).
+    fn interruption(&mut self, sample: i32, a: i32, b: i32, run_index: usize) {
+        let alike = a == b;
+        let error = self.parameters.reduce(if !alike && a > b { b - sample } else { sample - b });
+        let context = &mut self.run_contexts[usize::from(alike)];
+        let k = context.k();
+        let mapped = context.map(error, k);
+        context.update(error, mapped as i32, self.parameters.reset);
+        self.golomb(mapped, k, self.parameters.limit - u32::from(RUN_BITS[run_index]) - 1);
+    }
+}
+
+/// Bits to bytes; the byte after 0xFF has a zero before its seven bits (T.87 §9.1).
+#[derive(Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    /// Bits not yet written, right-aligned; fewer than 8 between calls.
+    cache: u64,
+    held: u32,
+}
+
+impl Bits {
+    /// The lowest `count` (0..=32) bits of `value`.
+    #[inline]
+    fn put(&mut self, value: u32, count: u32) {
+        self.cache = self.cache << count | u64::from(value);
+        self.held += count;
+        while self.held >= self.width() {
+            let width = self.width();
+            self.held -= width;
+            self.bytes.push((self.cache >> self.held) as u8);
+            self.cache &= (1 << self.held) - 1;
+        }
+    }
+
+    fn zeros(&mut self, count: u32) {
+        for at in (0..count).step_by(32) {
+            self.put(0, (count - at).min(32));
+        }
+    }
+
+    /// Of the next byte.
+    #[inline]
+    fn width(&self) -> u32 {
+        if self.bytes.last() == Some(&0xFF) { 7 } else { 8 }
+    }
+
+    /// Fills the last byte with zeros; it is never 0xFF, for a marker follows.
+    fn finish(mut self) -> Vec<u8> {
+        if self.held > 0 || self.bytes.last() == Some(&0xFF) {
+            self.put(0, self.width() - self.held);
+        }
+        if self.bytes.last() == Some(&0xFF) {
+            self.bytes.push(0);
+        }
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zero_is_stuffed_after_ff_also_at_the_end() {
+        let mut bits = Bits::default();
+        bits.put(0xFFFF, 16);
+        bits.put(1, 1);
+        assert_eq!(bits.finish(), [0xFF, 0x7F, 0xC0]);
+        let mut bits = Bits::default();
+        bits.put(0xFF, 8);
+        assert_eq!(bits.finish(), [0xFF, 0]);
+        assert_eq!(Bits::default().finish(), [0; 0]);
+    }
+}
