@@ -12,6 +12,7 @@
 //! | [`character_set`] | text as the sender meant it, and as the receiver can read it | PS3.5 §6.1 |
 //! | [`person_name`] | component groups, and what a name is found by: folded, in pinyin, by initials | PS3.5 §6.2.1 |
 //! | [`json`], [`attributes`] | the DICOM JSON model, written and read | PS3.18 Annex F |
+//! | [`correction`] | corrections laid over what was received | PS3.3 C.12.1 |
 //! | [`instance`], [`frame_layout`] | what the archive indexes of an instance, and where its frames lie | PS3.3 C.7, PS3.5 A.4 |
 //! | [`query`] | matching shared by C-FIND and QIDO-RS | PS3.4 C.2.2.2 |
 //! | [`pixel`] | decode → modality LUT → VOI LUT → presentation | PS3.3 C.7.6.3, C.11 |
@@ -24,6 +25,7 @@ pub mod admission;
 pub mod ae_title;
 pub mod attributes;
 pub mod character_set;
+pub mod correction;
 pub mod data_set;
 pub mod finding;
 pub mod frame_layout;

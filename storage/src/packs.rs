@@ -128,8 +128,8 @@ impl Packs {
         loop {
             let pack = self.pack_of(folder, is_new_series)?;
             // Closed since: the next round finds or makes another.
-            if let Some((slot, undecided)) = pack.append(part10, record, packed)? {
-                if let Err(error) = pack.sync(&slot) {
+            if let Some(appended) = pack.append(part10, record, packed)? {
+                if let Err(error) = pack.sync(&appended) {
                     self.state().close(folder, &pack);
                     return Err(error.into());
                 }
@@ -137,7 +137,7 @@ impl Packs {
                 if bytes >= FULL_BYTES || instances >= FULL_INSTANCES {
                     self.state().close(folder, &pack);
                 }
-                return Ok(placed(&pack, slot, undecided));
+                return Ok(placed(&pack, appended.slot, appended.undecided));
             }
         }
     }

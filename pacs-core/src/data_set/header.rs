@@ -87,7 +87,7 @@ pub(crate) fn read<R: Skip>(source: &mut Source<R>, syntax: Syntax) -> Result<He
 }
 
 /// The VRs with a 32-bit length (PS3.5 Table 7.1-1).
-fn has_long_length(vr: VR) -> bool {
+pub(crate) fn has_long_length(vr: VR) -> bool {
     use VR::*;
     matches!(vr, OB | OD | OF | OL | OV | OW | SQ | SV | UC | UN | UR | UT | UV)
 }

@@ -10,8 +10,10 @@ pub(crate) mod source;
 #[cfg(test)]
 mod tests;
 pub(crate) mod values;
+mod write;
 
 pub use scan::{inflate, scan};
+pub use write::{Stretch, TooLong, write};
 
 use dicom_core::{Tag, VR};
 

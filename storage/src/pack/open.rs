@@ -36,7 +36,6 @@ pub(crate) struct OpenPack {
     /// The object it will become.
     pub(crate) key: String,
     pub(crate) path: PathBuf,
-    file: File,
     /// The catalog knew nothing of the series when the pack was made.
     is_new_series: bool,
     tail: Mutex<Tail>,
@@ -62,10 +61,18 @@ impl Drop for Undecided {
     }
 }
 
+/// An instance that was written, and is not yet durable.
+pub(crate) struct Appended {
+    pub(crate) slot: Slot,
+    pub(crate) undecided: Undecided,
+    file: Arc<File>,
+}
+
 struct Tail {
     end: u64,
     instances: u32,
-    open: bool,
+    /// `None` when closed: thousands of packs may wait to be sealed, more than there may be open files.
+    file: Option<Arc<File>>,
     last: Instant,
     /// Hashes of the SOP Instance UIDs in it.
     uids: HashSet<u64>,
@@ -86,25 +93,24 @@ impl OpenPack {
         let path = path_of(folder, &key);
         let file = File::options().read(true).write(true).create_new(true).open(&path)?;
         sync_folder(folder)?;
-        let mut pack = Self::around(key, path, file, 0, true);
+        let mut pack = Self::around(key, path, Some(file), 0);
         pack.is_new_series = is_new_series;
         Ok(pack)
     }
 
     /// A whole pack that an ended process left in the spool.
     pub(crate) fn adopted(path: PathBuf, key: String, end: u64) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).open(&path)?;
         // What is behind the last whole instance was never acknowledged, or is a footer that will be written again.
-        file.set_len(end)?;
-        Ok(Self::around(key, path, file, end, false))
+        File::options().write(true).open(&path)?.set_len(end)?;
+        Ok(Self::around(key, path, None, end))
     }
 
-    fn around(key: String, path: PathBuf, file: File, end: u64, open: bool) -> Self {
-        let tail = Tail { end, instances: 0, open, last: Instant::now(), uids: HashSet::new() };
+    /// Closed without a file.
+    fn around(key: String, path: PathBuf, file: Option<File>, end: u64) -> Self {
+        let tail = Tail { end, instances: 0, file: file.map(Arc::new), last: Instant::now(), uids: HashSet::new() };
         Self {
             key,
             path,
-            file,
             is_new_series: false,
             tail: Mutex::new(tail),
             synced: Mutex::default(),
@@ -113,41 +119,26 @@ impl OpenPack {
     }
 
     /// Adds an instance; `None` if the pack was closed meanwhile. Not yet durable: [`Self::sync`] makes it so.
-    pub(crate) fn append(
-        &self,
-        part10: &[u8],
-        record: &Record,
-        packed: &[u8],
-    ) -> io::Result<Option<(Slot, Undecided)>> {
+    pub(crate) fn append(&self, part10: &[u8], record: &Record, packed: &[u8]) -> io::Result<Option<Appended>> {
         let mut tail = self.tail();
-        if !tail.open {
-            return Ok(None);
-        }
+        let Some(file) = tail.file.clone() else { return Ok(None) };
         let undecided = Undecided::new(&self.undecided);
         let slot = slot(tail.end + BLOCK, record.byte_len, packed);
-        if let Err(error) = self.write(tail.end, tail.instances + 1, part10, record, packed) {
+        if let Err(error) = write(&file, tail.end, tail.instances + 1, part10, record, packed) {
             // Half an instance behind the end would hide the next one from a reader of the TAR.
-            self.file.set_len(tail.end)?;
+            file.set_len(tail.end)?;
             return Err(error);
         }
         tail.end = slot.end;
         tail.instances += 1;
         tail.last = Instant::now();
         tail.uids.insert(hash(&record.sop_instance));
-        Ok(Some((slot, undecided)))
+        Ok(Some(Appended { slot, undecided, file }))
     }
 
-    fn write(&self, at: u64, number: u32, part10: &[u8], record: &Record, packed: &[u8]) -> io::Result<()> {
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(at))?;
-        file.write_all(&header(&name(number, record, "dcm"), record.byte_len)?)?;
-        file.write_all(part10)?;
-        file.write_all(&record_entry(number, record, packed)?)
-    }
-
-    /// Returns when everything up to `slot` is on stable storage; one sync serves all who wait for it. After a failure the
+    /// Returns when everything up to this one is on stable storage; one sync serves all who wait for it. After a failure the
     /// pack is closed, and all who wait fail.
-    pub(crate) fn sync(&self, slot: &Slot) -> io::Result<()> {
+    pub(crate) fn sync(&self, Appended { slot, file, .. }: &Appended) -> io::Result<()> {
         let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
         if synced.end >= slot.end {
             return Ok(());
@@ -156,7 +147,7 @@ impl OpenPack {
             return Err(io::Error::other("an earlier sync of the pack failed"));
         }
         let end = self.tail().end;
-        if let Err(error) = self.file.sync_data() {
+        if let Err(error) = file.sync_data() {
             synced.is_broken = true;
             self.close();
             return Err(error);
@@ -167,7 +158,7 @@ impl OpenPack {
 
     /// No more goes in.
     pub(crate) fn close(&self) {
-        self.tail().open = false;
+        self.tail().file = None;
     }
 
     /// Ends the closed pack as [`seal`] does; one at a time, for one that was broken off may still be at work.
@@ -250,9 +241,9 @@ impl Growing {
         self.file.write_all(&header(&name(1, record, "dcm"), record.byte_len)?)?;
         self.file.as_file().sync_all()?;
         let path = path_of(&self.folder, &key);
-        let file = self.file.persist(&path).map_err(|e| e.error)?;
+        self.file.persist(&path).map_err(|e| e.error)?;
         sync_folder(&self.folder)?;
-        Ok((OpenPack::around(key, path, file, slot.end, false), slot))
+        Ok((OpenPack::around(key, path, None, slot.end), slot))
     }
 }
 
@@ -290,6 +281,13 @@ fn hash(uid: &Uid) -> u64 {
     hasher.finish()
 }
 
+fn write(mut file: &File, at: u64, number: u32, part10: &[u8], record: &Record, packed: &[u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(at))?;
+    file.write_all(&header(&name(number, record, "dcm"), record.byte_len)?)?;
+    file.write_all(part10)?;
+    file.write_all(&record_entry(number, record, packed)?)
+}
+
 fn slot(offset: u64, byte_len: u64, packed: &[u8]) -> Slot {
     let record_len = packed.len() as u64;
     let end = record_offset(offset, byte_len) + record_len.next_multiple_of(BLOCK);
@@ -316,10 +314,10 @@ mod tests {
         // This device takes everything and cannot be synced.
         let path = PathBuf::from("/dev/null");
         let device = File::options().read(true).write(true).open(&path).expect("a device");
-        let pack = OpenPack::around("ab/1/1.2/0123.tar".into(), path, device, 0, true);
+        let pack = OpenPack::around("ab/1/1.2/0123.tar".into(), path, Some(device), 0);
         let record = super::super::tests::record(&[7; 100]);
-        let (first, _undecided) = pack.append(&[7; 100], &record, b"record").expect("written").expect("open");
-        let (second, _undecided) = pack.append(&[7; 100], &record, b"record").expect("written").expect("open");
+        let first = pack.append(&[7; 100], &record, b"record").expect("written").expect("open");
+        let second = pack.append(&[7; 100], &record, b"record").expect("written").expect("open");
         assert!(pack.sync(&first).is_err());
         assert!(pack.sync(&second).is_err());
         assert!(pack.append(&[7; 100], &record, b"record").expect("no failure").is_none());

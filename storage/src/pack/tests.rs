@@ -30,8 +30,8 @@ pub(super) fn record(part10: &[u8]) -> Record {
 fn append(pack: &OpenPack, part10: &[u8]) -> Slot {
     let record = record(part10);
     let packed = record.packed(&format!("{{\"len\":{}}}", part10.len())).expect("packed");
-    let (slot, _undecided) = pack.append(part10, &record, &packed).expect("written").expect("open");
-    pack.sync(&slot).expect("synced");
+    let appended = pack.append(part10, &record, &packed).expect("written").expect("open");
+    pack.sync(&appended).expect("synced");
     slot
 }
 
