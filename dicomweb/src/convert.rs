@@ -6,14 +6,14 @@ use crate::{decode, error::WebError, respond::Piece, scan, web::Web};
 use bytes::Bytes;
 use pacs_core::{
     Attributes, Failure, Tag, TransferSyntax, VR,
-    data_set::{DataSet, Element, Value},
+    data_set::{self, DataSet, Element, Stretch, Value},
     frame_layout::FrameLayout,
     part10,
     pixel::{ImagePixel, PixelError},
     tags,
     transfer_syntax::{Codec, EXPLICIT_VR_LITTLE_ENDIAN, Encoding},
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 use storage::StoredInstance;
 
 const UNDEFINED: u32 = u32::MAX;
@@ -32,11 +32,20 @@ pub fn is_needed(transfer_syntax: &TransferSyntax) -> bool {
 
 /// The stretches of the new file, in order.
 pub async fn explicit_little(web: &Web, instance: &Arc<StoredInstance>) -> Result<Vec<Piece>, WebError> {
-    let scanned = scan::scan(web, instance).await?;
+    let mut scanned = scan::scan(web, instance).await?;
+    instance.correct(&mut scanned.data_set);
     let syntax = TransferSyntax::explicit_little();
     let meta = part10::write_meta(&instance.sop_class, &instance.sop_instance, &syntax, None);
     if let Some(inflated) = scanned.inflated {
-        return Ok(vec![Piece::Bytes(meta.into()), Piece::Bytes(inflated)]);
+        let stretches = data_set::write(&scanned.data_set, &syntax).map_err(|error| too_large(error.to_string()))?;
+        let stays = |range: &Range<u64>| inflated.get(range.start as usize..range.end as usize);
+        let pieces = stretches.into_iter().map(|stretch| match stretch {
+            Stretch::New(bytes) => Piece::Bytes(bytes.into()),
+            Stretch::Old(range) => {
+                Piece::Bytes(stays(&range).map(|bytes| inflated.slice_ref(bytes)).unwrap_or_default())
+            }
+        });
+        return Ok([Piece::Bytes(meta.into())].into_iter().chain(pieces).collect());
     }
     let mut plan = Plan::new(instance, meta);
     if matches!(instance.frames, Some(FrameLayout::Encapsulated { .. })) {
@@ -203,7 +212,9 @@ fn is_dropped(element: &Element) -> bool {
 /// A value length, rounded up to even.
 fn length(len: u64) -> Result<u32, WebError> {
     let even = u32::try_from(len.saturating_add(len % 2)).ok().filter(|len| *len < UNDEFINED);
-    even.ok_or_else(|| {
-        WebError::Refused(Failure::NotAcceptable, "pixel data is too large for Explicit VR Little Endian".into())
-    })
+    even.ok_or_else(|| too_large("pixel data is too large for Explicit VR Little Endian".into()))
+}
+
+fn too_large(why: String) -> WebError {
+    WebError::Refused(Failure::NotAcceptable, why)
 }

@@ -9,6 +9,7 @@
 //! | `stow` | store (§10.5) |
 //! | `non_patient` | palettes, protocols, templates (§12) |
 //! | `versions` | several contents under one SOP Instance UID |
+//! | `corrections` | merges, re-assignments, corrected attributes, rejections |
 //! | `events`, `status`, `damage` | the change feed, health, jobs, what is damaged in the store |
 //! | `viewer` | the built-in files |
 //! | `media_type`, `multipart` | Accept and multipart/related, pure |
@@ -26,6 +27,7 @@ mod bulkdata;
 mod cache;
 pub mod config;
 mod convert;
+mod corrections;
 mod damage;
 mod decode;
 pub mod error;
@@ -94,7 +96,7 @@ pub fn router(archive: Archive, config: WebConfig) -> Router {
         Router::new().route("/events", get(events::subscribe)).route("/status", get(status::status)),
     )
     .merge(behind(Right::Read, Router::new().route(&format!("{INSTANCE}/versions"), get(versions::list))))
-    .merge(behind(Right::Administer, administer()))
+    .merge(behind(Right::Administer, administration()))
     .route("/session", get(session::current).post(session::sign_in).delete(session::sign_out));
     Router::new()
         .nest("/dicom-web", dicom_web)
@@ -117,8 +119,12 @@ pub fn router(archive: Archive, config: WebConfig) -> Router {
         .with_state(web)
 }
 
-fn administer() -> Router<Web> {
-    Router::new().route("/jobs", get(status::jobs)).route("/damage", get(damage::list).post(damage::mend))
+fn administration() -> Router<Web> {
+    Router::new()
+        .route("/jobs", get(status::jobs))
+        .route("/damage", get(damage::list).post(damage::mend))
+        .route("/corrections", get(corrections::list).post(corrections::make))
+        .route("/corrections/{id}", delete(corrections::undo))
 }
 
 fn search() -> Router<Web> {

@@ -25,13 +25,13 @@ pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
     let base = asked.base()?;
     let Some(source) = Source::of(web, resource).await? else { return Err(resource.absent()) };
     asked.audit(AuditAction::Read, Some(study), "metadata").await;
-    let tag = entity_tag((&base, asked.uri.path(), &resource.version, source.position()));
+    let tag = entity_tag((&base, asked.uri.path(), resource.version_query(), source.position()));
     if is_held(&asked.headers, &tag) {
         return Ok(not_modified(&tag));
     }
     let zipped = accepts_gzip(&asked.headers);
     // All that the body depends on, and not a hash of it: whoever names the host must not be able to make two alike.
-    let key = format!("{} {} {base} {}", source.position(), zipped, asked.uri);
+    let key = format!("{:?} {} {base} {}", source.position(), zipped, asked.uri);
     let body = match web.bodies.get(&key) {
         Some(body) => body,
         None => {
@@ -74,6 +74,8 @@ async fn body(text: String, links: Links, zipped: bool) -> Result<Bytes, WebErro
 /// Where the metadata comes from.
 enum Source {
     Series(MetadataState),
+    /// As they were to be seen at a time.
+    Past(Vec<StoredInstance>),
     Instance(Arc<StoredInstance>),
 }
 
@@ -82,22 +84,28 @@ impl Source {
         if resource.sop_instance.is_some() {
             return Ok(Some(Self::Instance(resource.instance(web).await?)));
         }
+        if resource.as_of.is_some() {
+            return Ok(Some(Self::Past(resource.instances(web).await?)));
+        }
         let state = web.archive.metadata_state(resource.study()?, resource.series.as_ref()).await?;
         Ok(state.map(Self::Series))
     }
 
     /// Changes when the metadata does.
-    fn position(&self) -> i64 {
+    fn position(&self) -> (i64, i64) {
+        let of_instance = |instance: &StoredInstance| (instance.id, instance.corrected_at());
         match self {
-            Self::Series(state) => state.position,
-            // An instance never changes.
-            Self::Instance(instance) => instance.id,
+            Self::Series(state) => (state.position, 0),
+            Self::Past(instances) => instances.first().map(of_instance).unwrap_or_default(),
+            // An instance never changes, only what is laid over it.
+            Self::Instance(instance) => of_instance(instance),
         }
     }
 
     async fn text(&self, web: &Web) -> Result<String, WebError> {
         match self {
             Self::Series(state) => Ok(web.archive.metadata_text(state).await?),
+            Self::Past(instances) => Ok(web.archive.metadata_text_of(instances).await?),
             Self::Instance(instance) => Ok(format!("[{}]", web.archive.metadata_of(instance).await?)),
         }
     }

@@ -2,12 +2,13 @@
 
 use crate::{error::WebError, web::Web};
 use axum::{
-    extract::{FromRequestParts, RawPathParams},
-    http::request::Parts,
+    extract::{FromRequestParts, Query, RawPathParams},
+    http::{Uri, request::Parts},
 };
 use pacs_core::Uid;
 use std::{collections::HashMap, sync::Arc};
 use storage::StoredInstance;
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// UIDs of the path, the version that the query names, and the other pieces of the path as text.
 #[derive(Debug, Default)]
@@ -17,7 +18,18 @@ pub struct Resource {
     pub sop_instance: Option<Uid>,
     /// Of several contents held under the SOP Instance UID; unset: the current one.
     pub version: Option<u32>,
+    /// The time at which it is to be seen; unset: now.
+    pub as_of: Option<AsOf>,
     others: HashMap<String, String>,
+}
+
+/// A time in the past.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AsOf {
+    /// Milliseconds since 1970-01-01 UTC.
+    pub at: i64,
+    /// As it is written in a query.
+    text: String,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Resource {
@@ -37,8 +49,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Resource {
             }
         }
         resource.version = version(parts.uri.query().unwrap_or_default())?;
-        match (resource.version, &resource.sop_instance) {
-            (Some(_), None) => Err(WebError::bad_request("only an instance has versions")),
+        resource.as_of = as_of(&parts.uri)?;
+        match (resource.version, &resource.as_of, &resource.sop_instance) {
+            (Some(_), None, None) => Err(WebError::bad_request("only an instance has versions")),
+            (Some(_), Some(_), _) => Err(WebError::bad_request("ask for a version or a time, not both")),
             _ => Ok(resource),
         }
     }
@@ -49,6 +63,17 @@ fn version(query: &str) -> Result<Option<u32>, WebError> {
     let Some(text) = query.split('&').find_map(|pair| pair.strip_prefix("version=")) else { return Ok(None) };
     let number = text.parse().ok().filter(|number| *number > 0);
     number.map(Some).ok_or_else(|| WebError::bad_request("version is a number from 1"))
+}
+
+/// `asOf=TIME` of a query, an extension: what was to be seen at that time.
+fn as_of(uri: &Uri) -> Result<Option<AsOf>, WebError> {
+    let Ok(Query(parameters)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else { return Ok(None) };
+    let Some((_, text)) = parameters.into_iter().find(|(name, _)| name == "asOf") else { return Ok(None) };
+    // A plus sign that was not escaped is read as a space.
+    let time = OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339);
+    let time = time.map_err(|_| WebError::bad_request("asOf is a time such as 2026-11-24T10:00:00Z"))?;
+    let at = i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+    Ok(Some(AsOf { at, text: time.to_offset(UtcOffset::UTC).format(&Rfc3339).unwrap_or_default() }))
 }
 
 impl Resource {
@@ -72,7 +97,11 @@ impl Resource {
         if self.version.is_some() {
             return Ok(vec![self.instance(web).await?.as_ref().clone()]);
         }
-        let found = web.archive.instances(study, self.series.as_ref(), self.sop_instance.as_ref()).await?;
+        let (series, sop_instance) = (self.series.as_ref(), self.sop_instance.as_ref());
+        let found = match &self.as_of {
+            Some(AsOf { at, .. }) => web.archive.instances_as_of(study, series, sop_instance, *at).await?,
+            None => web.archive.instances(study, series, sop_instance).await?,
+        };
         if found.is_empty() {
             return Err(self.absent());
         }
@@ -83,13 +112,21 @@ impl Resource {
     /// The one instance of the path, from memory if it was asked for a moment ago and nothing has happened since.
     pub async fn instance(&self, web: &Web) -> Result<Arc<StoredInstance>, WebError> {
         let (study, series, sop_instance) = self.identity()?;
-        let key = (study.clone(), series.clone(), sop_instance.clone(), self.version);
+        let at = self.as_of.as_ref().map(|as_of| as_of.at);
+        let key = (study.clone(), series.clone(), sop_instance.clone(), self.version, at);
         // Taken before the look-up: what happens meanwhile makes the entry old.
         let newest = *web.archive.newest_event().borrow();
         if let Some((_, instance)) = web.instances.get(&key).filter(|(position, _)| *position == newest) {
             return Ok(instance);
         }
-        let instance = Arc::new(web.archive.instance(study, series, sop_instance, self.version).await?);
+        let instance = match at {
+            Some(at) => {
+                let found = web.archive.instances_as_of(study, Some(series), Some(sop_instance), at).await?;
+                found.into_iter().next().ok_or_else(|| self.absent())?
+            }
+            None => web.archive.instance(study, series, sop_instance, self.version).await?,
+        };
+        let instance = Arc::new(instance);
         web.archive.reach([instance.as_ref()]).await?;
         web.instances.put(key, (newest, Arc::clone(&instance)));
         Ok(instance)
@@ -125,9 +162,13 @@ impl Resource {
         self.sop_instance.as_ref().ok_or_else(|| self.absent())
     }
 
-    /// What follows the address of something in this instance, so that it is of the same version.
+    /// What follows the address of something in it, so that it is of the same version or time.
     pub fn version_query(&self) -> String {
-        self.version.map(|number| format!("?version={number}")).unwrap_or_default()
+        match (self.version, &self.as_of) {
+            (Some(number), _) => format!("?version={number}"),
+            (None, Some(AsOf { text, .. })) => format!("?asOf={text}"),
+            (None, None) => String::new(),
+        }
     }
 
     pub fn absent(&self) -> WebError {
@@ -149,6 +190,21 @@ pub fn path(instance: &StoredInstance) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_told_as_people_write_it() {
+        let as_of = |query: &str| as_of(&format!("/studies/1.2?{query}").parse().unwrap());
+        let at = |query: &str| as_of(query).map(|as_of| as_of.map(|as_of| as_of.at));
+        assert_eq!(at("version=1").unwrap(), None);
+        for query in
+            ["asOf=1970-01-01T00:00:01Z", "a=b&asOf=1970-01-01T08:00:01%2B08:00", "asOf=1970-01-01T08:00:01+08:00"]
+        {
+            assert_eq!(at(query).unwrap(), Some(1000), "{query}");
+        }
+        for query in ["asOf=", "asOf=yesterday", "asOf=2026-11-24"] {
+            assert_eq!(at(query).unwrap_err().failure().http(), 400, "{query}");
+        }
+    }
 
     #[test]
     fn versions_count_from_one() {

@@ -44,7 +44,7 @@ impl Piece {
     pub fn len(&self) -> Option<u64> {
         match self {
             Self::Bytes(bytes) => Some(bytes.len() as u64),
-            Self::File(instance) => Some(instance.len),
+            Self::File(instance) => (!instance.is_corrected()).then_some(instance.len),
             Self::Range(_, range, _) => Some(range.end.saturating_sub(range.start)),
             Self::Frame(_, _, len) => Some(*len),
             Self::Converted(_) => None,

@@ -8,15 +8,12 @@ use pacs_core::{
     transfer_syntax::Encoding,
 };
 use std::{
-    io::{self, Cursor, Read, Seek, SeekFrom},
+    io::{Cursor, Seek, SeekFrom},
     ops::Range,
     sync::Arc,
 };
-use storage::{Archive, ArchiveError, StoredInstance};
-use tokio::runtime::Handle;
+use storage::{ArchiveError, InstanceReader, StoredInstance};
 
-/// Bytes fetched at once.
-const STEP: u64 = 128 << 10;
 /// A deflated data set may inflate to this many bytes here.
 const MAX_INFLATED: u64 = 256 << 20;
 
@@ -46,13 +43,12 @@ impl Scanned {
 
 /// Scans an instance off the async threads.
 pub async fn scan(web: &Web, instance: &Arc<StoredInstance>) -> Result<Scanned, WebError> {
-    let reader = RangedReader::new(web.archive.clone(), Arc::clone(instance));
+    let (reader, instance) = (InstanceReader::new(web.archive.clone(), Arc::clone(instance)), Arc::clone(instance));
     let bytes = if instance.transfer_syntax.encoding() == Encoding::Deflated { MAX_INFLATED } else { 0 };
-    web.workers.run(bytes, move || scanned(reader).map_err(|error| ArchiveError::from(error).into())).await
+    web.workers.run(bytes, move || scanned(reader, &instance).map_err(|error| ArchiveError::from(error).into())).await
 }
 
-fn scanned(mut reader: RangedReader) -> Result<Scanned, ScanError> {
-    let instance = Arc::clone(&reader.instance);
+fn scanned(mut reader: InstanceReader, instance: &StoredInstance) -> Result<Scanned, ScanError> {
     reader.seek(SeekFrom::Start(instance.data_set_offset))?;
     if instance.transfer_syntax.encoding() != Encoding::Deflated {
         let data_set = data_set::scan(&mut reader, &instance.transfer_syntax, Limits::default())?;
@@ -71,52 +67,5 @@ pub fn value_width(vr: VR) -> usize {
         VR::OF | VR::OL | VR::UL | VR::SL | VR::FL => 4,
         VR::OD | VR::OV | VR::FD | VR::SV | VR::UV => 8,
         _ => 1,
-    }
-}
-
-/// `Read + Seek` over ranged reads of the archive, for use on a blocking thread.
-struct RangedReader {
-    archive: Archive,
-    instance: Arc<StoredInstance>,
-    runtime: Handle,
-    position: u64,
-    /// Bytes at hand, and where they start in the file.
-    held: (u64, Bytes),
-}
-
-impl RangedReader {
-    fn new(archive: Archive, instance: Arc<StoredInstance>) -> Self {
-        Self { archive, instance, runtime: Handle::current(), position: 0, held: (0, Bytes::new()) }
-    }
-
-    fn at_hand(&self) -> &[u8] {
-        let (start, bytes) = &self.held;
-        let skip = self.position.checked_sub(*start).and_then(|skip| usize::try_from(skip).ok());
-        skip.and_then(|skip| bytes.get(skip..)).unwrap_or_default()
-    }
-}
-
-impl Read for RangedReader {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.at_hand().is_empty() && self.position < self.instance.len {
-            let range = self.position..self.instance.len.min(self.position + STEP);
-            let bytes = self.runtime.block_on(self.archive.read_range(&self.instance, range));
-            self.held = (self.position, bytes.map_err(io::Error::other)?);
-        }
-        let read = self.at_hand().read(out)?;
-        self.position += read as u64;
-        Ok(read)
-    }
-}
-
-impl Seek for RangedReader {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.instance.len.checked_add_signed(by),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.position)
     }
 }

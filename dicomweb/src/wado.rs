@@ -73,7 +73,7 @@ fn part(instance: Arc<StoredInstance>, choice: &Choice) -> Part {
 }
 
 async fn single(web: &Web, part: Part, headers: &HeaderMap) -> Result<Response, WebError> {
-    let tag = entity_tag((part.instance.id, &part.content_type));
+    let tag = entity_tag((part.instance.id, part.instance.corrected_at(), &part.content_type));
     if is_held(headers, &tag) {
         return Ok(not_modified(&tag));
     }
@@ -81,6 +81,11 @@ async fn single(web: &Web, part: Part, headers: &HeaderMap) -> Result<Response, 
         // What cannot be converted is an error here and not a body that breaks off.
         Piece::Converted(instance) => {
             let mut response = stream_pieces(web, convert::explicit_little(web, &instance).await?);
+            insert(response.headers_mut(), header::CONTENT_TYPE, &part.content_type);
+            response
+        }
+        Piece::File(instance) if instance.is_corrected() => {
+            let mut response = stream_pieces(web, vec![Piece::File(instance)]);
             insert(response.headers_mut(), header::CONTENT_TYPE, &part.content_type);
             response
         }

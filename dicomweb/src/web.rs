@@ -39,8 +39,8 @@ pub struct Shared {
     audited: Cache<(String, String, Option<Uid>), ()>,
 }
 
-/// What a path and its version parameter name: study, series, instance, version.
-pub type Identity = (Uid, Uid, Uid, Option<u32>);
+/// What a path and its parameters name: study, series, instance, version, time.
+pub type Identity = (Uid, Uid, Uid, Option<u32>, Option<i64>);
 
 /// A revoked session, token or password works for at most this long.
 const PRINCIPAL_KEPT: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pacs_server::{
-    commands::{accounts, backup, damage, demo, doctor, echo, export, import, jobs, keys, peers, verify},
+    commands::{accounts, backup, correct, damage, demo, doctor, echo, export, import, jobs, keys, peers, verify},
     config::{self, Effective, Settings},
     serve, telemetry,
 };
@@ -58,6 +58,9 @@ enum Command {
     Backup(backup::BackupArguments),
     /// Take a backup into an empty archive
     Restore(backup::RestoreArguments),
+    /// Correct what was received: attributes, patients, rejections; see what was corrected, and undo it
+    #[command(subcommand, after_help = correct::EXAMPLES)]
+    Correct(correct::CorrectCommand),
     /// Keys by which packs in the store are encrypted
     #[command(subcommand)]
     Key(keys::KeyCommand),
@@ -143,6 +146,7 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
         Command::Reindex => return verify::reindex(&config).await,
         Command::Backup(arguments) => return backup::backup(&config, arguments).await,
         Command::Restore(arguments) => return backup::restore(&config, arguments).await,
+        Command::Correct(command) => correct::run(&config, command).await,
         Command::Key(keys::KeyCommand::New { name }) => keys::new(&name),
         Command::Rekey => return keys::rekey(&config).await,
         Command::Echo(arguments) => echo::run(&config, arguments).await,

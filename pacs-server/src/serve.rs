@@ -159,6 +159,8 @@ async fn care(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<(
         }
         let cared = async {
             archive.seal_quiet_packs().await;
+            archive.heed_rejection_notes().await?;
+            archive.store_corrections().await?;
             archive.compact_one_series().await?;
             archive.remove_doomed_objects().await
         };

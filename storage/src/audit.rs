@@ -40,6 +40,8 @@ pub enum AuditAction {
     Export,
     /// 110105
     Delete,
+    /// 110107 a correction was made or undone
+    Correct,
     /// 110113 refused association, failed authorisation
     SecurityAlert,
     /// 110137 users, tokens, peers changed
@@ -47,7 +49,7 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ApplicationStart,
         Self::ApplicationStop,
         Self::SignIn,
@@ -57,6 +59,7 @@ impl AuditAction {
         Self::Store,
         Self::Export,
         Self::Delete,
+        Self::Correct,
         Self::SecurityAlert,
         Self::Configuration,
     ];
@@ -73,6 +76,7 @@ impl AuditAction {
             Self::Store => "store",
             Self::Export => "export",
             Self::Delete => "delete",
+            Self::Correct => "correct",
             Self::SecurityAlert => "security_alert",
             Self::Configuration => "configuration",
         }

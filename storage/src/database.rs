@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, MutexGuard};
 pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "index", include_str!("../migrations/0001_index.sql")),
     (2, "names", include_str!("../migrations/0002_names.sql")),
+    (3, "corrections", include_str!("../migrations/0003_corrections.sql")),
     (5, "damage", include_str!("../migrations/0005_damage.sql")),
 ];
 

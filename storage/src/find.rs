@@ -99,7 +99,7 @@ fn found(row: &AnyRow, level: Level) -> Result<Row, ArchiveError> {
 fn statement(query: &Query, way: &Way) -> Result<(String, Vec<Value>), ArchiveError> {
     let columns: Vec<String> = returned(query.level).map(text_of).collect();
     let mut values = Vec::new();
-    let mut terms = Vec::new();
+    let mut terms = Vec::from_iter(seen(query.level).map(str::to_owned));
     for (tag, condition) in &query.conditions {
         if let Some(attribute) = attribute(*tag).filter(|a| a.level <= query.level) {
             terms.push(term(attribute, condition, query.fuzzy, &mut values));
@@ -127,6 +127,16 @@ fn statement(query: &Query, way: &Way) -> Result<(String, Vec<Value>), ArchiveEr
 fn is_too_long(tag: Tag, condition: &Condition) -> bool {
     let many = attribute(tag).is_some_and(|attribute| matches!(attribute.vr, VR::DA | VR::TM | VR::PN));
     matches!(condition, Condition::AnyOf(wanted) if many && wanted.len() > TERMS_AT_MOST)
+}
+
+/// What was rejected is not to be seen, nor what has nothing else in it.
+const fn seen(level: Level) -> Option<&'static str> {
+    match level {
+        Level::Patient => Some("patient.number_of_studies > 0"),
+        Level::Study => Some("study.number_of_study_related_instances > 0"),
+        Level::Series => Some("series.number_of_series_related_instances > 0"),
+        Level::Instance => None,
+    }
 }
 
 const fn from(level: Level) -> &'static str {

@@ -7,6 +7,7 @@ use crate::{
     batch::{Batch, Count, Keys},
     clock::now,
     config::SameUidOtherContent,
+    corrections::settle_arrival,
     database::Change,
     error::ArchiveError,
     facts::Facts,
@@ -18,13 +19,13 @@ use crate::{
     versions::{Verdict, becomes_current, held_in_series, judge, make_room, outcome},
 };
 use pacs_core::{
-    VR,
+    Tag, VR,
     instance::Instance,
     query::{ATTRIBUTES, Attribute, Level, moment_text, name_groups, number_text},
     tags,
 };
 use sqlx::{AssertSqlSafe, Row as _};
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 /// An instance that is safe in a pack, and whose rows are to be written.
 pub(crate) struct NewInstance {
@@ -151,7 +152,7 @@ async fn store_instance(
     Ok(match judge(&held, new.place(), &new.record.digest, policy) {
         Verdict::Leave(outcome) => outcome,
         Verdict::Write(version) => {
-            let is_current = becomes_current(version, policy);
+            let is_current = becomes_current(version, &held, policy);
             // The row is the event too, and its key the position of the change.
             let position = change.head.next_key();
             let series = match series {
@@ -184,26 +185,40 @@ async fn count_in(
     facts: &Instance,
     position: i64,
 ) -> Result<i64, sqlx::Error> {
-    let (study_key, first_of_study, patient_key) = put_study(change, new, facts, position).await?;
+    let PutStudy { study_key, first_of_study, patient_key, is_corrected } =
+        put_study(change, new, facts, position).await?;
     let (series_key, first_of_series) = put_series(change, new, facts, study_key, position).await?;
     if first_of_series {
         if patient_key == self::patient_key(facts) {
             put_patient(change, facts, &patient_key, first_of_study).await?;
+        } else if first_of_study {
+            // It was merged into another.
+            count_patient_again(change, &patient_key).await?;
         }
         sqlx::query(COUNT_SERIES).bind(study_key).execute(&mut *change.transaction).await?;
         name_modalities(change, study_key).await?;
+    }
+    if is_corrected {
+        settle_arrival(change, facts.study.as_str(), &patient_key).await?;
     }
     batch.learn_series(facts, Keys { study: study_key, series: series_key });
     Ok(series_key)
 }
 
-/// Study key, whether the study is new, and the patient it belongs to: the first instance decided.
+struct PutStudy {
+    study_key: i64,
+    first_of_study: bool,
+    /// Of the patient it belongs to: the first instance decided, or a correction.
+    patient_key: String,
+    is_corrected: bool,
+}
+
 async fn put_study(
     change: &mut Change<'_>,
     new: &NewInstance,
     facts: &Instance,
     position: i64,
-) -> Result<(i64, bool, String), sqlx::Error> {
+) -> Result<PutStudy, sqlx::Error> {
     let candidate = change.head.next_key();
     let statement = sqlx::query(PUT_STUDY.as_str())
         .bind(candidate)
@@ -211,9 +226,15 @@ async fn put_study(
         .bind(new.byte_len)
         .bind(now())
         .bind(position);
-    let row = bind_values(statement, facts, Level::Study).fetch_one(&mut *change.transaction).await?;
-    let key: i64 = row.try_get(0)?;
-    Ok((key, key == candidate, row.try_get(1)?))
+    let statement = bind_values(statement, Level::Study, |attribute| value(facts, attribute));
+    let row = statement.fetch_one(&mut *change.transaction).await?;
+    let study_key: i64 = row.try_get(0)?;
+    Ok(PutStudy {
+        study_key,
+        first_of_study: study_key == candidate,
+        patient_key: row.try_get(1)?,
+        is_corrected: row.try_get::<i64, _>(2)? == 1,
+    })
 }
 
 async fn put_series(
@@ -231,7 +252,8 @@ async fn put_series(
         .bind(new.byte_len)
         .bind(now())
         .bind(position);
-    let row = bind_values(statement, facts, Level::Series).fetch_one(&mut *change.transaction).await?;
+    let statement = bind_values(statement, Level::Series, |attribute| value(facts, attribute));
+    let row = statement.fetch_one(&mut *change.transaction).await?;
     let key: i64 = row.try_get(0)?;
     Ok((key, key == candidate))
 }
@@ -242,9 +264,28 @@ async fn put_patient(
     key: &str,
     first_of_study: bool,
 ) -> Result<(), sqlx::Error> {
+    put_patient_row(change, key, i64::from(first_of_study), |attribute| value(facts, attribute)).await
+}
+
+/// Makes a patient that is not there yet, of whom nothing has come.
+pub(crate) async fn add_patient(
+    change: &mut Change<'_>,
+    key: &str,
+    values: &BTreeMap<Tag, Option<String>>,
+) -> Result<(), sqlx::Error> {
+    let value = |attribute: &Attribute| values.get(&attribute.tag).cloned().flatten().unwrap_or_default();
+    put_patient_row(change, key, 0, value).await
+}
+
+async fn put_patient_row(
+    change: &mut Change<'_>,
+    key: &str,
+    studies: i64,
+    value: impl Fn(&Attribute) -> String,
+) -> Result<(), sqlx::Error> {
     let candidate = change.head.next_key();
-    let statement = sqlx::query(PUT_PATIENT.as_str()).bind(key).bind(i64::from(first_of_study)).bind(candidate);
-    let row = bind_values(statement, facts, Level::Patient).fetch_one(&mut *change.transaction).await?;
+    let statement = sqlx::query(PUT_PATIENT.as_str()).bind(key).bind(studies).bind(candidate);
+    let row = bind_values(statement, Level::Patient, value).fetch_one(&mut *change.transaction).await?;
     let (patient_no, name, search): (i64, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     // Without a number it waits for its keys together with the others of its catalog.
     if patient_no != 0 && search.is_empty() {
@@ -278,7 +319,7 @@ async fn put_instance(
         .bind(row.version)
         .bind(i64::from(row.is_current))
         .bind(&new.record.actor);
-    let statement = bind_values(statement, facts, Level::Instance);
+    let statement = bind_values(statement, Level::Instance, |attribute| value(facts, attribute));
     Ok(statement.execute(&mut *change.transaction).await?.rows_affected() > 0)
 }
 
@@ -324,17 +365,27 @@ pub(crate) async fn remove(
         sqlx::query(statement).bind(study).bind(at).execute(&mut *change.transaction).await?;
     }
     sqlx::query(REMOVE_EMPTY_SERIES).bind(study).execute(&mut *change.transaction).await?;
-    sqlx::query(RECOUNT_STUDY).bind(study).bind(now()).bind(position).execute(&mut *change.transaction).await?;
-    if sqlx::query(REMOVE_EMPTY_STUDY).bind(study).execute(&mut *change.transaction).await?.rows_affected() == 0 {
-        name_modalities(change, study).await?;
-    } else {
-        sqlx::query(DISCOUNT_PATIENT).bind(&patient).execute(&mut *change.transaction).await?;
-        let row = sqlx::query(REMOVE_EMPTY_PATIENT).bind(&patient).fetch_optional(&mut *change.transaction).await?;
-        if let Some(row) = row {
-            remove_keys(change, row.try_get(0)?, &row.try_get::<String, _>(1)?).await?;
-        }
+    count_study_again(change, study, position).await?;
+    sqlx::query(REMOVE_EMPTY_STUDY).bind(study).execute(&mut *change.transaction).await?;
+    count_patient_again(change, &patient).await?;
+    let row = sqlx::query(REMOVE_EMPTY_PATIENT).bind(&patient).fetch_optional(&mut *change.transaction).await?;
+    if let Some(row) = row {
+        remove_keys(change, row.try_get(0)?, &row.try_get::<String, _>(1)?).await?;
     }
     Ok(usize::try_from(removed).unwrap_or(usize::MAX))
+}
+
+/// Counts what is to be seen of a study and its series.
+pub(crate) async fn count_study_again(change: &mut Change<'_>, study: i64, position: i64) -> Result<(), sqlx::Error> {
+    sqlx::query(RECOUNT_SERIES).bind(study).bind(position).execute(&mut *change.transaction).await?;
+    sqlx::query(RECOUNT_STUDY).bind(study).bind(now()).bind(position).execute(&mut *change.transaction).await?;
+    name_modalities(change, study).await
+}
+
+/// Counts the studies of a patient of which something is to be seen.
+pub(crate) async fn count_patient_again(change: &mut Change<'_>, patient: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(RECOUNT_PATIENT).bind(patient).execute(&mut *change.transaction).await?;
+    Ok(())
 }
 
 /// Sets Modalities in Study from the study's series.
@@ -355,16 +406,16 @@ fn patient_key(facts: &Instance) -> String {
 }
 
 /// Sorts by number; what has none comes last.
-fn order(facts: &Instance, tag: pacs_core::Tag) -> i64 {
+fn order(facts: &Instance, tag: Tag) -> i64 {
     facts.values.get(&tag).and_then(|text| text.trim().parse().ok()).unwrap_or(i64::MAX)
 }
 
 type Statement<'q> = crate::database::Statement<'q>;
 
 /// Binds a level's attribute columns in table order, each with its match columns behind it.
-fn bind_values<'q>(mut statement: Statement<'q>, facts: &Instance, level: Level) -> Statement<'q> {
+fn bind_values<'q>(mut statement: Statement<'q>, level: Level, value: impl Fn(&Attribute) -> String) -> Statement<'q> {
     for attribute in columns(level) {
-        let value = value(facts, attribute);
+        let value = value(attribute);
         let matched = match_values(attribute, &value);
         statement = matched.into_iter().fold(statement.bind(value), |statement, text| statement.bind(text));
     }
@@ -417,15 +468,18 @@ pub(crate) fn match_values(attribute: &Attribute, value: &str) -> Vec<String> {
 static PUT_STUDY: LazyLock<String> = LazyLock::new(|| {
     upsert(
         Level::Study,
-        "insert into study (study_key, patient_key, number_of_study_related_series,
+        "insert into study (study_key, patient_key, received_patient_key, corrected, number_of_study_related_series,
             number_of_study_related_instances, byte_len, changed_at, changed_position",
-        "$1, $2, 0, 1, $3, $4, $5",
+        "$1, coalesce((select merged_into from patient where patient_key = $2 and merged_into <> ''), cast($2 as text)),
+            case when exists (select 1 from patient where patient_key = $2 and merged_into <> '')
+                then cast($2 as text) else '' end,
+            coalesce((select corrected from patient where patient_key = $2), 0), 0, 1, $3, $4, $5",
         5,
         "on conflict (study_instance_uid) do update set
             number_of_study_related_instances = study.number_of_study_related_instances + 1,
             byte_len = study.byte_len + excluded.byte_len, changed_at = excluded.changed_at,
             changed_position = excluded.changed_position",
-        "returning study_key, patient_key",
+        "returning study_key, patient_key, corrected",
     )
 });
 
@@ -511,6 +565,7 @@ const COUNT_SERIES: &str = "update study set number_of_study_related_series = nu
     where study_key = $1";
 
 const MODALITIES: &str = "select distinct modality from series where study_key = $1 and modality <> ''
+        and number_of_series_related_instances > 0
     order by modality";
 
 const NAME_MODALITIES: &str = "update study set modalities_in_study = $2 where study_key = $1";
@@ -537,7 +592,7 @@ const REMOVE_DOOMED_PACKS: &str = "delete from pack where compact = 1 and sealed
     and not exists (select 1 from instance i where i.pack_key = pack.pack_key)";
 
 const REMOVE_OLD_VERSIONS: &str = "delete from instance
-    where is_current = 0 and ($3 = '' or sop_instance_uid = $3) and series_key in (
+    where is_current = 0 and rejected = 0 and ($3 = '' or sop_instance_uid = $3) and series_key in (
         select series_key from series where study_key = $1 and ($2 = '' or series_instance_uid = $2))";
 
 const REMOVE_INSTANCES: &str = "delete from instance where ($3 = '' or sop_instance_uid = $3) and series_key in (
@@ -550,20 +605,28 @@ const RECOUNT_SERIES: &str = "update series set changed_position = $2,
     where study_key = $1";
 
 const REMOVE_EMPTY_SERIES: &str = "delete from series
-    where study_key = $1 and number_of_series_related_instances = 0";
+    where study_key = $1 and not exists (select 1 from instance i where i.series_key = series.series_key)";
 
 const RECOUNT_STUDY: &str = "update study set changed_at = $2, changed_position = $3,
-        number_of_study_related_series = (select count(*) from series se where se.study_key = study.study_key),
+        number_of_study_related_series = (select count(*) from series se
+            where se.study_key = study.study_key and se.number_of_series_related_instances > 0),
         number_of_study_related_instances = (select coalesce(sum(se.number_of_series_related_instances), 0)
             from series se where se.study_key = study.study_key),
         byte_len = (select coalesce(sum(se.byte_len), 0) from series se where se.study_key = study.study_key)
     where study_key = $1";
 
-const REMOVE_EMPTY_STUDY: &str = "delete from study where study_key = $1 and number_of_study_related_instances = 0";
+const REMOVE_EMPTY_STUDY: &str = "delete from study
+    where study_key = $1 and not exists (select 1 from series se where se.study_key = study.study_key)";
 
-const DISCOUNT_PATIENT: &str = "update patient set number_of_studies = number_of_studies - 1 where patient_key = $1";
+const RECOUNT_PATIENT: &str = "update patient set number_of_studies = (select count(*) from study
+        where study.patient_key = patient.patient_key and number_of_study_related_instances > 0)
+    where patient_key = $1";
 
-const REMOVE_EMPTY_PATIENT: &str = "delete from patient where patient_key = $1 and number_of_studies <= 0
+// Who was corrected, or had another merged into it, is met again when the next of it comes.
+const REMOVE_EMPTY_PATIENT: &str = "delete from patient where patient_key = $1 and corrected = 0
+    and not exists (select 1 from study where study.patient_key = patient.patient_key)
+    and not exists (select 1 from patient merged where merged.merged_into = patient.patient_key
+        and merged.merged_into <> '')
     returning patient_no, patient_name";
 
 #[cfg(test)]

@@ -30,6 +30,7 @@
 //! | [`peers`] | configured application entities |
 //! | [`audit`] | who saw and changed what, append only |
 //! | `database` | the pool, migrations, the head row that orders all changes |
+//! | [`corrections`] | merges, re-assignments, corrected attributes, rejections: versions on top of what was received |
 //! | [`config`], [`error`] | settings and failures |
 //!
 //! Invariants: success is answered only after the bytes are synced and the rows committed; an instance never
@@ -45,6 +46,7 @@ mod clock;
 mod commit;
 mod compaction;
 pub mod config;
+pub mod corrections;
 pub mod damage;
 mod database;
 mod digest;
@@ -65,6 +67,7 @@ mod packs;
 mod password;
 pub mod peers;
 mod read;
+mod reader;
 mod reindex;
 mod rekey;
 mod reserve;
@@ -80,6 +83,7 @@ pub use accounts::{Principal, Role, Token};
 pub use archive::Archive;
 pub use audit::{AuditAction, AuditRecord};
 pub use config::{SameUidOtherContent, StorageConfig};
+pub use corrections::{Correcting, Correction, Deed, PatientKey, RejectionReason, Target};
 pub use damage::{Damage, What, mend::Mended};
 pub use encryption::{Cipher, EncryptionError, new_key_line};
 pub use error::ArchiveError;
@@ -91,6 +95,7 @@ pub use non_patient::NonPatientObject;
 pub use outbox::{Event, EventKind};
 pub use peers::Peer;
 pub use read::StoredInstance;
+pub use reader::InstanceReader;
 pub use reindex::Reindexed;
 pub use rekey::{KeyUse, Rekeyed};
 pub use verify::{Scrubbed, Verification};

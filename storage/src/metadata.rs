@@ -5,6 +5,7 @@
 
 use crate::{
     archive::{Archive, Inner},
+    corrections::View,
     damage::is_suspect,
     error::ArchiveError,
     ingest::blocking,
@@ -13,7 +14,8 @@ use crate::{
 };
 use flate2::read::GzDecoder;
 use futures::{StreamExt, TryStreamExt, stream};
-use pacs_core::Uid;
+use pacs_core::{Uid, correction::correct_metadata};
+use serde_json::{Map, Value};
 use sqlx::{Row, any::AnyRow};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -35,6 +37,8 @@ pub struct MetadataState {
     /// Position of the last change; the metadata is the same as long as this is.
     pub position: i64,
     series: Vec<SeriesState>,
+    /// What is laid over the instances, if corrections were made.
+    view: Option<Arc<View>>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,7 +68,9 @@ impl Archive {
         let found = rows.iter().map(state).collect::<Result<Vec<_>, sqlx::Error>>()?;
         let of_study = rows.first().map(|row| row.try_get(2)).transpose()?;
         let position = if series.is_some() { found.first().map(|series| series.position) } else { of_study };
-        Ok(position.map(|position| MetadataState { position, series: found }))
+        let is_corrected = rows.first().map(|row| row.try_get::<i64, _>(3)).transpose()? == Some(1);
+        let view = if is_corrected { self.inner.view(study, None).await? } else { None };
+        Ok(position.map(|position| MetadataState { position, series: found, view }))
     }
 
     /// One JSON array of all instances, ordered by series and instance number. BulkDataURIs in it are relative:
@@ -73,6 +79,10 @@ impl Archive {
         let mut texts = Vec::with_capacity(state.series.len());
         for series in &state.series {
             let text = self.inner.series_text(series).await?;
+            let text = match &state.view {
+                Some(view) => corrected_items(text, view.clone()).await?,
+                None => text,
+            };
             if text.len() > 2 {
                 texts.push(text);
             }
@@ -94,7 +104,7 @@ impl Archive {
     ) -> Result<Vec<String>, ArchiveError> {
         if let Some(sop_instance) = sop_instance {
             let instances = self.instances(study, series, Some(sop_instance)).await?;
-            return self.inner.records_of(&instances).await;
+            return self.metadata_of_all(instances).await;
         }
         let Some(state) = self.metadata_state(study, series).await? else { return Ok(Vec::new()) };
         let text = self.metadata_text(&state).await?;
@@ -102,9 +112,24 @@ impl Archive {
         Ok(items.split(SEPARATOR).filter(|item| !item.is_empty()).map(str::to_owned).collect())
     }
 
-    /// DICOM JSON of one instance, whichever version it is; BulkDataURIs as in [`Self::metadata_text`].
+    /// DICOM JSON of one instance, whichever version it is, as [`Self::read`] gives its file; BulkDataURIs as in
+    /// [`Self::metadata_text`].
     pub async fn metadata_of(&self, instance: &StoredInstance) -> Result<String, ArchiveError> {
-        self.inner.item_at(instance.id, &instance.place, instance.len).await
+        let text = self.inner.item_at(instance.id, &instance.place, instance.len).await?;
+        match &instance.view {
+            Some(view) => corrected_item(&text, view),
+            None => Ok(text),
+        }
+    }
+
+    /// As [`Self::metadata_text`], of these instances.
+    pub async fn metadata_text_of(&self, instances: &[StoredInstance]) -> Result<String, ArchiveError> {
+        Ok(format!("[{}]", self.metadata_of_all(instances.to_vec()).await?.join(SEPARATOR)))
+    }
+
+    async fn metadata_of_all(&self, instances: Vec<StoredInstance>) -> Result<Vec<String>, ArchiveError> {
+        let texts = stream::iter(instances).map(|instance| async move { self.metadata_of(&instance).await });
+        texts.buffered(AT_ONCE).try_collect().await
     }
 }
 
@@ -183,15 +208,36 @@ impl Inner {
         })
         .await
     }
-
-    async fn records_of(self: &Arc<Self>, instances: &[StoredInstance]) -> Result<Vec<String>, ArchiveError> {
-        let mut records = Vec::with_capacity(instances.len());
-        for one in instances {
-            records.push(self.item_at(one.id, &one.place, one.len).await?);
-        }
-        Ok(records)
-    }
 }
+
+/// Lays corrections over the items of a series.
+async fn corrected_items(text: String, view: Arc<View>) -> Result<String, ArchiveError> {
+    blocking(move || {
+        let items = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or_default();
+        let items = items.split(SEPARATOR).filter(|item| !item.is_empty());
+        let items = items.map(|item| corrected_item(item, &view)).collect::<Result<Vec<_>, _>>()?;
+        Ok(format!("[{}]", items.join(SEPARATOR)))
+    })
+    .await
+}
+
+fn corrected_item(text: &str, view: &View) -> Result<String, ArchiveError> {
+    let damaged = |error: serde_json::Error| ArchiveError::Internal(format!("stored metadata: {error}"));
+    let mut item: Map<String, Value> = serde_json::from_str(text).map_err(damaged)?;
+    let uid = |key: &str| item.get(key)?.get("Value")?.get(0)?.as_str()?.parse::<Uid>().ok();
+    let steps = match (uid(SERIES_INSTANCE_UID), uid(SOP_INSTANCE_UID)) {
+        (Some(series), Some(sop_instance)) => view.steps(&series, &sop_instance),
+        _ => Vec::new(),
+    };
+    if steps.is_empty() {
+        return Ok(text.to_owned());
+    }
+    correct_metadata(&mut item, &steps);
+    serde_json::to_string(&item).map_err(damaged)
+}
+
+const SERIES_INSTANCE_UID: &str = "0020000E";
+const SOP_INSTANCE_UID: &str = "00080018";
 
 /// A current instance of a series.
 struct InSeries {
@@ -225,9 +271,10 @@ fn footer(row: &AnyRow) -> Result<Footer, sqlx::Error> {
     })
 }
 
-const STATE: &str = "select se.series_key, se.changed_position, st.changed_position
+const STATE: &str = "select se.series_key, se.changed_position, st.changed_position, st.corrected
     from study st join series se on se.study_key = st.study_key
     where st.study_instance_uid = $1 and ($2 = '' or se.series_instance_uid = $2)
+        and se.number_of_series_related_instances > 0
     order by se.series_order, se.series_key";
 
 const FOOTERS: &str =

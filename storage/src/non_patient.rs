@@ -115,10 +115,11 @@ pub(crate) async fn store_non_patient(
     let policy = new.same_uid_other_content;
     let sop_instance = facts.sop_instance.as_str();
     let rows = sqlx::query(HELD_NON_PATIENT).bind(sop_instance).fetch_all(&mut *change.transaction).await?;
-    match judge(&held(&rows)?, new.place(), &new.record.digest, policy) {
+    let held = held(&rows)?;
+    match judge(&held, new.place(), &new.record.digest, policy) {
         Verdict::Leave(outcome) => Ok(outcome),
         Verdict::Write(version) => {
-            let is_current = becomes_current(version, policy);
+            let is_current = becomes_current(version, &held, policy);
             if is_current {
                 sqlx::query(STEP_BACK).bind(sop_instance).execute(&mut *change.transaction).await?;
             }
@@ -177,7 +178,7 @@ fn object(row: &AnyRow) -> Result<NonPatientObject, ArchiveError> {
 
 pub(crate) const HELD_NON_PATIENT: &str =
     "select n.non_patient_key as held_key, n.version, n.data_set_digest, p.object_key,
-        n.pack_offset
+        n.pack_offset, cast(0 as bigint) as rejected
     from non_patient_object n join pack p on p.pack_key = n.pack_key where n.sop_instance_uid = $1";
 
 const STEP_BACK: &str = "update non_patient_object set is_current = 0 where sop_instance_uid = $1";

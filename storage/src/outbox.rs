@@ -26,10 +26,12 @@ pub enum EventKind {
     /// No instance has come for the configured time, or its association closed.
     SeriesComplete,
     Deleted,
+    /// A correction was made or undone: the study is seen otherwise than before.
+    Corrected,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 3] = [Self::InstanceStored, Self::SeriesComplete, Self::Deleted];
+    pub const ALL: [Self; 4] = [Self::InstanceStored, Self::SeriesComplete, Self::Deleted, Self::Corrected];
 
     /// The word in the database and on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -37,6 +39,7 @@ impl EventKind {
             Self::InstanceStored => "instance_stored",
             Self::SeriesComplete => "series_complete",
             Self::Deleted => "deleted",
+            Self::Corrected => "corrected",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     archive::{Archive, Inner},
+    corrections::{View, corrected},
     damage::is_suspect,
     error::ArchiveError,
     index::IN_RECORD,
@@ -51,6 +52,8 @@ pub struct StoredInstance {
     pub data_set_offset: u64,
     pub frames: Option<FrameLayout>,
     pub(crate) place: Place,
+    /// What is laid over it where it is read as it is seen, not as it was received.
+    pub(crate) view: Option<Arc<View>>,
 }
 
 /// Where an instance lies: opaque outside `storage`.
@@ -89,7 +92,57 @@ impl Archive {
             .bind(sop_instance.map_or("", Uid::as_str))
             .fetch_all(&self.inner.database.pool)
             .await?;
-        self.stored_instances(&rows).await
+        let mut instances = self.stored_instances(&rows).await?;
+        self.lay_over(rows.first(), &mut instances).await?;
+        Ok(instances)
+    }
+
+    /// The same as they were to be seen at a time, in milliseconds since 1970-01-01 UTC: by the corrections then in force,
+    /// and without what has come since. What was deleted since is gone.
+    pub async fn instances_as_of(
+        &self,
+        study: &Uid,
+        series: Option<&Uid>,
+        sop_instance: Option<&Uid>,
+        at: i64,
+    ) -> Result<Vec<StoredInstance>, ArchiveError> {
+        let rows = sqlx::query(ALL_VERSIONS)
+            .bind(study.as_str())
+            .bind(series.map_or("", Uid::as_str))
+            .bind(sop_instance.map_or("", Uid::as_str))
+            .bind(at)
+            .fetch_all(&self.inner.database.pool)
+            .await?;
+        let view = self.inner.view(study, Some(at)).await?;
+        let mut instances: Vec<StoredInstance> = Vec::new();
+        let mut is_settled = false;
+        for row in &rows {
+            let instance = StoredInstance { view: view.clone(), ..self.stored_instance(row).await? };
+            let same = |last: &&mut StoredInstance| {
+                (&last.series, &last.sop_instance) == (&instance.series, &instance.sop_instance)
+            };
+            // Of several versions that which is current now, if it was there; else the newest of them was.
+            match instances.last_mut().filter(same) {
+                Some(_) if is_settled => continue,
+                Some(last) => *last = instance,
+                None => instances.push(instance),
+            }
+            is_settled = row.try_get::<i64, _>("was_current")? == 1;
+        }
+        let hidden =
+            |one: &StoredInstance| view.as_ref().is_some_and(|view| view.hides(&one.series, &one.sop_instance));
+        instances.retain(|instance| !hidden(instance));
+        Ok(instances)
+    }
+
+    /// Lets instances of one study be read as they are seen, if corrections were made about it.
+    async fn lay_over(&self, row: Option<&AnyRow>, instances: &mut [StoredInstance]) -> Result<(), ArchiveError> {
+        let is_corrected = row.map(|row| row.try_get::<i64, _>("corrected")).transpose()? == Some(1);
+        if let Some(study) = instances.first().filter(|_| is_corrected).map(|instance| instance.study.clone()) {
+            let view = self.inner.view(&study, None).await?;
+            instances.iter_mut().for_each(|instance| instance.view.clone_from(&view));
+        }
+        Ok(())
     }
 
     /// The first of them, without looking at the others.
@@ -103,13 +156,13 @@ impl Archive {
             .bind(series.map_or("", Uid::as_str))
             .fetch_optional(&self.inner.database.pool)
             .await?;
-        match row {
-            Some(row) => Ok(Some(self.stored_instance(&row).await?)),
-            None => Ok(None),
-        }
+        let Some(row) = row else { return Ok(None) };
+        let mut instances = [self.stored_instance(&row).await?];
+        self.lay_over(Some(&row), &mut instances).await?;
+        Ok(Some(instances).map(|[instance]| instance))
     }
 
-    /// One instance: its current version, or the one of a number.
+    /// One instance: its current version as it is seen, or the one of a number as it was received.
     pub async fn instance(
         &self,
         study: &Uid,
@@ -128,7 +181,13 @@ impl Archive {
             Some(version) => ArchiveError::NotFound(format!("version {version} of instance {sop_instance}")),
             None => ArchiveError::NotFound(format!("instance {sop_instance}")),
         };
-        self.stored_instance(&row.ok_or_else(absent)?).await
+        let row = row.ok_or_else(absent)?;
+        let mut instances = [self.stored_instance(&row).await?];
+        if version.is_none() {
+            self.lay_over(Some(&row), &mut instances).await?;
+        }
+        let [instance] = instances;
+        Ok(instance)
     }
 
     /// Whether the bytes of these can be read from here: an error if they are in the spool of a process on another machine.
@@ -144,8 +203,20 @@ impl Archive {
         Ok(())
     }
 
-    /// The whole stored file, streamed. The stream ends in an error if the file is not what was received.
+    /// The whole file, streamed, with the corrections in force laid over it. The stream ends in an error if what is stored
+    /// is not what was received.
     pub async fn read(
+        &self,
+        instance: &StoredInstance,
+    ) -> Result<BoxStream<'static, Result<Bytes, ArchiveError>>, ArchiveError> {
+        match corrected(self, instance).await? {
+            Some(stream) => Ok(stream),
+            None => self.read_as_received(instance).await,
+        }
+    }
+
+    /// The whole file as it was received, streamed and checked as [`Self::read`] does.
+    pub async fn read_as_received(
         &self,
         instance: &StoredInstance,
     ) -> Result<BoxStream<'static, Result<Bytes, ArchiveError>>, ArchiveError> {
@@ -161,7 +232,7 @@ impl Archive {
         Ok(checked.inspect_err(move |error| archive.suspect(id, error)).boxed())
     }
 
-    /// Bytes of the stored file; a range that ends behind it is cut there.
+    /// Bytes of the file as received; a range that ends behind it is cut there.
     pub async fn read_range(&self, instance: &StoredInstance, range: Range<u64>) -> Result<Bytes, ArchiveError> {
         let range = range.start..range.end.min(instance.len);
         if range.is_empty() {
@@ -393,6 +464,7 @@ fn located(row: &AnyRow) -> Result<(StoredInstance, String), ArchiveError> {
         place: place(row, 8)?,
         id: row.try_get(13)?,
         version: version_number(row.try_get(14)?),
+        view: None,
     };
     Ok((instance, row.try_get(7)?))
 }
@@ -420,7 +492,7 @@ macro_rules! select_instances {
         concat!(
             "select st.study_instance_uid, se.series_instance_uid, i.sop_instance_uid, i.sop_class_uid,
                 i.available_transfer_syntax_uid, i.byte_len, i.data_set_offset, i.frame_layout, p.object_key, p.sealed,
-                i.pack_offset, i.record_len, i.checksum, i.instance_key, i.version",
+                i.pack_offset, i.record_len, i.checksum, i.instance_key, i.version, st.corrected",
             $more,
             " from study st join series se on se.study_key = st.study_key
                 join instance i on i.series_key = se.series_key join pack p on p.pack_key = i.pack_key ",
@@ -437,10 +509,18 @@ const INSTANCES: &str = select_instances!(
     order by se.series_order, se.series_key, i.instance_order, i.instance_key"
 );
 
+const ALL_VERSIONS: &str = select_instances!(
+    ", case when i.is_current = 1 or i.rejected <> 0 then 1 else 0 end as was_current",
+    "where st.study_instance_uid = $1 and ($2 = '' or se.series_instance_uid = $2)
+        and ($3 = '' or i.sop_instance_uid = $3) and i.stored_at <= $4
+    order by se.series_order, se.series_key, i.instance_order, i.sop_instance_uid, i.version"
+);
+
 const FIRST_INSTANCE: &str = select_instances!(
     "",
     "where se.series_key = (select one.series_key from study of_one join series one on one.study_key = of_one.study_key
             where of_one.study_instance_uid = $1 and ($2 = '' or one.series_instance_uid = $2)
+                and one.number_of_series_related_instances > 0
             order by one.series_order, one.series_key limit 1)
         and i.is_current = 1
     order by i.instance_order, i.instance_key limit 1"

@@ -17,6 +17,8 @@ pub struct Reindexed {
     pub packs: u64,
     /// Instances whose rows were written.
     pub instances: u64,
+    /// Corrections that the catalog lacked.
+    pub corrections: u64,
     /// Packs that cannot be read, with the reason.
     pub damaged: Vec<String>,
 }
@@ -35,6 +37,7 @@ impl Archive {
             done.packs += 1;
             progress(&done);
         }
+        done.corrections = self.take_in_corrections().await?;
         Ok(done)
     }
 }

@@ -84,6 +84,7 @@ pub(crate) struct Held {
     pub(crate) version: i64,
     digest: String,
     place: (String, i64),
+    is_rejected: bool,
 }
 
 /// What to do with an arrival.
@@ -122,8 +123,10 @@ pub(crate) fn version_number(version: i64) -> u32 {
 }
 
 /// Whether a version is what is seen from now on.
-pub(crate) fn becomes_current(version: i64, policy: SameUidOtherContent) -> bool {
-    version == 1 || policy == SameUidOtherContent::KeepLatest
+///
+/// What was rejected stays out of sight, whatever comes under its UID.
+pub(crate) fn becomes_current(version: i64, held: &[Held], policy: SameUidOtherContent) -> bool {
+    version == 1 || policy == SameUidOtherContent::KeepLatest && !held.iter().any(|held| held.is_rejected)
 }
 
 /// The rows of [`HELD`] or of a statement with the same columns.
@@ -134,6 +137,7 @@ pub(crate) fn held(rows: &[AnyRow]) -> Result<Vec<Held>, sqlx::Error> {
             version: row.try_get("version")?,
             digest: row.try_get("data_set_digest")?,
             place: (row.try_get("object_key")?, row.try_get("pack_offset")?),
+            is_rejected: row.try_get::<i64, _>("rejected")? != 0,
         })
     };
     rows.iter().map(held).collect()
@@ -184,7 +188,8 @@ const SERIES: &str = "select se.series_key from study st join series se on se.st
     where st.study_instance_uid = $1 and se.series_instance_uid = $2";
 
 const HELD: &str =
-    "select i.series_key, i.instance_key as held_key, i.version, i.data_set_digest, p.object_key, i.pack_offset
+    "select i.series_key, i.instance_key as held_key, i.version, i.data_set_digest, p.object_key, i.pack_offset,
+        i.rejected
     from study st join series se on se.study_key = st.study_key join instance i on i.series_key = se.series_key
         join pack p on p.pack_key = i.pack_key
     where st.study_instance_uid = $1 and se.series_instance_uid = $2 and i.sop_instance_uid = $3";
@@ -215,7 +220,7 @@ mod tests {
             match judge(&held, (&place.0, place.1), &digest, policy) {
                 Verdict::Leave(outcome) => outcome,
                 Verdict::Write(version) => {
-                    held.push(Held { key: at as i64, version, digest, place });
+                    held.push(Held { key: at as i64, version, digest, place, is_rejected: false });
                     outcome(version)
                 }
             }
@@ -249,7 +254,7 @@ mod tests {
 
     #[test]
     fn the_first_is_current_and_a_later_one_by_policy() {
-        let current = |version| POLICIES.map(|policy| becomes_current(version, policy));
+        let current = |version| POLICIES.map(|policy| becomes_current(version, &[], policy));
         assert_eq!(current(1), [true; 3]);
         assert_eq!(current(2), [false, true, false]);
     }

@@ -30,9 +30,16 @@ fn routes() -> Vec<(Method, String, Vec<Role>)> {
     }
     routes.push((Method::POST, "/dicom-web/studies".into(), store.clone()));
     routes.push((Method::POST, study.into(), store));
-    routes.push((Method::GET, "/api/jobs".into(), vec![]));
-    routes.push((Method::GET, "/api/damage".into(), vec![]));
-    routes.push((Method::POST, "/api/damage".into(), vec![]));
+    for (method, path) in [
+        (Method::GET, "/api/jobs"),
+        (Method::GET, "/api/damage"),
+        (Method::POST, "/api/damage"),
+        (Method::GET, "/api/corrections"),
+        (Method::POST, "/api/corrections"),
+        (Method::DELETE, "/api/corrections/1?reason=x"),
+    ] {
+        routes.push((method, path.into(), vec![]));
+    }
     for whole in [PATH, series, study] {
         routes.push((Method::DELETE, whole.into(), vec![]));
     }

@@ -14,7 +14,7 @@ mod value;
 
 pub use data_set::correct;
 pub use metadata::correct_metadata;
-pub use value::{NotCorrectable, check};
+pub use value::{NotCorrectable, check, keyword_of};
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;

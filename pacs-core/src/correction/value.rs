@@ -34,6 +34,14 @@ pub fn check(tag: Tag, value: &str) -> Result<VR, NotCorrectable> {
     value.split('\\').try_for_each(|value| one(vr, value)).map(|()| vr).map_err(refused)
 }
 
+/// The keyword of an attribute, or its tag as eight hexadecimal digits.
+pub fn keyword_of(tag: Tag) -> String {
+    match StandardDataDictionary.by_tag(tag) {
+        Some(entry) => entry.alias.to_owned(),
+        None => format!("{:04X}{:04X}", tag.group(), tag.element()),
+    }
+}
+
 /// Groups of commands, file meta, image pixel, digital signatures and pixel data, the character set, and whatever is private.
 fn is_fixed(tag: Tag) -> bool {
     let group = tag.group();
@@ -129,6 +137,11 @@ mod tests {
         ] {
             assert_eq!(check(tag, value), Ok(vr), "{tag} {value}");
         }
+    }
+
+    #[test]
+    fn attributes_are_named_by_keyword_or_tag() {
+        assert_eq!((keyword_of(tags::PATIENT_NAME), keyword_of(Tag(9, 1))), ("PatientName".into(), "00090001".into()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod parameters;
 pub use attribute::{ATTRIBUTES, Attribute, attribute};
 pub use json::JsonQuery;
 pub use matching::{moment_text, name_groups, number_text};
+pub use parameters::attribute_id;
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;

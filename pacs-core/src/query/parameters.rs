@@ -72,7 +72,8 @@ fn attribute_path(text: &str) -> Option<Vec<Tag>> {
     text.split('.').map(attribute_id).collect()
 }
 
-pub(super) fn attribute_id(text: &str) -> Option<Tag> {
+/// An attribute by its keyword, or by eight hexadecimal digits.
+pub fn attribute_id(text: &str) -> Option<Tag> {
     match u32::from_str_radix(text, 16) {
         Ok(number) if text.len() == 8 => Some(Tag((number >> 16) as u16, number as u16)),
         _ => Some(StandardDataDictionary.by_name(text)?.tag()),

@@ -6,6 +6,7 @@ use storage::{Archive, AuditAction, AuditRecord};
 
 pub mod accounts;
 pub mod backup;
+pub mod correct;
 pub mod damage;
 pub mod demo;
 pub mod doctor;

@@ -52,6 +52,9 @@ pub async fn reindex(config: &Config) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let studies = archive.find(&Query { limit: Some(1), ..Query::new(Level::Study) }).await?.len();
     println!("{} packs read that the catalog did not know, {} instances taken in", done.packs, done.instances);
+    if done.corrections > 0 {
+        println!("{} corrections taken in", done.corrections);
+    }
     for reason in &done.damaged {
         println!("damaged   {reason}");
     }

@@ -20,7 +20,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 /// In an order in which what a row refers to is there before it. The keys of names are not among them: they are made again.
-pub(super) const TABLES: [&str; 17] = [
+pub(super) const TABLES: [&str; 19] = [
     "head",
     "patient",
     "study",
@@ -38,6 +38,8 @@ pub(super) const TABLES: [&str; 17] = [
     "credential",
     "peer",
     "audit",
+    "correction",
+    "received_value",
 ];
 
 /// The tables that hold data as soon as an archive is used.

@@ -32,7 +32,7 @@ fn append(pack: &OpenPack, part10: &[u8]) -> Slot {
     let packed = record.packed(&format!("{{\"len\":{}}}", part10.len())).expect("packed");
     let appended = pack.append(part10, &record, &packed).expect("written").expect("open");
     pack.sync(&appended).expect("synced");
-    slot
+    appended.slot
 }
 
 fn pack_of(folder: &Path, lengths: &[usize]) -> (OpenPack, Vec<Slot>) {

@@ -7,7 +7,7 @@ use web_sys::{EventSource, MessageEvent};
 use super::{act, page, send, with_runtime};
 use crate::model::{Effect, Msg};
 
-const KINDS: [&str; 3] = ["instance_stored", "series_complete", "deleted"];
+const KINDS: [&str; 4] = ["instance_stored", "series_complete", "deleted", "corrected"];
 /// Milliseconds until a stream that the browser gave up on is opened again.
 const AGAIN_MS: u32 = 5000;
 

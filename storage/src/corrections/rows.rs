@@ -1,0 +1,203 @@
+//! Corrections in the catalog, and in the store for a catalog that is made anew.
+
+use super::{Correcting, Correction, Deed, PatientKey, Target};
+use crate::{
+    archive::{Archive, Inner},
+    database::Change,
+    error::ArchiveError,
+};
+use futures::TryStreamExt;
+use pacs_core::Uid;
+use sqlx::{AnyConnection, AnyPool, Row, any::AnyRow};
+use std::io::Write;
+
+/// Corrections of one study or patient that are looked at; so many nobody makes by hand.
+const AT_MOST: i64 = 10_000;
+/// Where they are in the store.
+const FOLDER: &str = "corrections/";
+const EXTENSION: &str = "correction.json";
+/// A correction is some hundred bytes; one that rejects a study of ten thousand instances is a megabyte.
+const LONGEST: u64 = 16 << 20;
+
+pub(super) async fn add(change: &mut Change<'_>, correction: &Correction) -> Result<(), ArchiveError> {
+    let Correction { id, position, target, correcting, made, undone } = correction;
+    let patient = if let Target::Patient(patient) = target { patient.row() } else { String::new() };
+    let (study, series, sop_instance) = match target {
+        Target::Patient(_) => ("", "", ""),
+        Target::Study(study) => (study.as_str(), "", ""),
+        Target::Series(study, series) => (study.as_str(), series.as_str(), ""),
+        Target::Instance(study, series, sop_instance) => (study.as_str(), series.as_str(), sop_instance.as_str()),
+    };
+    let detail = serde_json::to_string(&(target, correcting)).map_err(|e| ArchiveError::Internal(e.to_string()))?;
+    sqlx::query(ADD)
+        .bind(id)
+        .bind(position)
+        .bind(patient)
+        .bind(study)
+        .bind(series)
+        .bind(sop_instance)
+        .bind(detail)
+        .bind(made.at)
+        .bind(&made.by)
+        .bind(&made.from)
+        .bind(&made.why)
+        .execute(&mut *change.transaction)
+        .await?;
+    match undone {
+        Some(undone) => mark_undone(change, id, undone).await,
+        None => Ok(()),
+    }
+}
+
+pub(super) async fn mark_undone(change: &mut Change<'_>, id: &str, undone: &Deed) -> Result<(), ArchiveError> {
+    let Deed { at, by, from, why } = undone;
+    let statement = sqlx::query(UNDO).bind(id).bind(at).bind(by).bind(from).bind(why);
+    statement.execute(&mut *change.transaction).await?;
+    Ok(())
+}
+
+pub(super) async fn by_id(connection: &mut AnyConnection, id: &str) -> Result<Option<Correction>, sqlx::Error> {
+    let row = sqlx::query(BY_ID).bind(id).fetch_optional(connection).await?;
+    row.map(|row| correction(&row)).transpose()
+}
+
+/// Of a study and what is in it, in order.
+pub(super) async fn of_study(connection: &mut AnyConnection, study: &str) -> Result<Vec<Correction>, sqlx::Error> {
+    let rows = sqlx::query(OF_STUDY).bind(study).bind(AT_MOST).fetch_all(connection).await?;
+    rows.iter().map(correction).collect()
+}
+
+/// Of a patient, by the key of its row, in order.
+pub(super) async fn of_patient(connection: &mut AnyConnection, patient: &str) -> Result<Vec<Correction>, sqlx::Error> {
+    let rows = sqlx::query(OF_PATIENT).bind(patient).bind(AT_MOST).fetch_all(connection).await?;
+    rows.iter().map(correction).collect()
+}
+
+pub(super) async fn newest(
+    pool: &AnyPool,
+    study: Option<&Uid>,
+    patient: Option<&PatientKey>,
+    limit: u32,
+) -> Result<Vec<Correction>, sqlx::Error> {
+    let statement = match (study, patient) {
+        (Some(study), _) => sqlx::query(NEWEST_OF_STUDY).bind(study.to_string()),
+        (None, Some(patient)) => sqlx::query(NEWEST_OF_PATIENT).bind(patient.row()),
+        (None, None) => sqlx::query(NEWEST).bind(0_i64),
+    };
+    let rows = statement.bind(i64::from(limit)).fetch_all(pool).await?;
+    rows.iter().map(correction).collect()
+}
+
+fn correction(row: &AnyRow) -> Result<Correction, sqlx::Error> {
+    let deed = |first: usize| -> Result<Deed, sqlx::Error> {
+        let (by, from) = (row.try_get(first + 1)?, row.try_get(first + 2)?);
+        Ok(Deed { at: row.try_get(first)?, by, from, why: row.try_get(first + 3)? })
+    };
+    let detail: String = row.try_get(2)?;
+    let (target, correcting): (Target, Correcting) =
+        serde_json::from_str(&detail).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let undone = deed(7)?;
+    Ok(Correction {
+        id: row.try_get(0)?,
+        position: row.try_get(1)?,
+        target,
+        correcting,
+        made: deed(3)?,
+        undone: (undone.at != 0).then_some(undone),
+    })
+}
+
+impl Inner {
+    /// Puts corrections into the store that are not there as they are now. Several processes may: all write the same.
+    pub(crate) async fn store_corrections(&self) -> Result<(), ArchiveError> {
+        for row in sqlx::query(TO_STORE).fetch_all(&self.database.pool).await? {
+            let correction = correction(&row)?;
+            let key = self.objects.named(&format!("{FOLDER}{}", correction.id), EXTENSION);
+            let mut file = self.packs.scratch()?;
+            file.write_all(&serde_json::to_vec(&correction).map_err(|e| ArchiveError::Internal(e.to_string()))?)?;
+            self.objects.put_new(file.path(), &key).await?;
+            let undone_at = correction.undone.map_or(0, |undone| undone.at);
+            let stored = sqlx::query(IN_STORE).bind(correction.id).bind(undone_at);
+            self.database.execute(stored).await?;
+        }
+        Ok(())
+    }
+
+    async fn stored_correction(&self, key: &str) -> Result<Correction, ArchiveError> {
+        let missing = || ArchiveError::NotFound(format!("object {key}"));
+        let len = self.objects.len(key).await?.ok_or_else(missing)?;
+        if len > LONGEST {
+            return Err(ArchiveError::Internal(format!("object {key} is no correction")));
+        }
+        let text = self.objects.read_range(key, 0..len).await?;
+        serde_json::from_slice(&text).map_err(|error| ArchiveError::Internal(format!("object {key}: {error}")))
+    }
+}
+
+impl Archive {
+    /// Puts into the store what could not be put there when it was made.
+    pub async fn store_corrections(&self) -> Result<(), ArchiveError> {
+        self.inner.store_corrections().await
+    }
+
+    /// Takes over the corrections in the store that the catalog lacks; returns how many.
+    pub(crate) async fn take_in_corrections(&self) -> Result<u64, ArchiveError> {
+        let listed = self.inner.objects.store.list().map_ok(|(key, _)| key);
+        let keys: Vec<String> = listed
+            .try_filter(|key| std::future::ready(key.starts_with(FOLDER) && key.ends_with(EXTENSION)))
+            .try_collect()
+            .await?;
+        let mut found = Vec::new();
+        for key in keys {
+            found.push(self.inner.stored_correction(&key).await?);
+        }
+        found.sort_by_key(|correction| correction.position);
+        let mut taken = 0;
+        for mut correction in found {
+            let mut change = self.inner.database.change().await?;
+            if by_id(&mut change.transaction, &correction.id).await?.is_none() {
+                correction.position = change.head.next_key();
+                add(&mut change, &correction).await?;
+                super::settle::settle(&mut change, &correction).await?;
+                change.commit().await?;
+                taken += 1;
+            }
+        }
+        Ok(taken)
+    }
+}
+
+macro_rules! select_corrections {
+    ($end:literal) => {
+        concat!(
+            "select correction_id, position, detail, made_at, made_by, made_from, made_why, undone_at, undone_by,
+                undone_from, undone_why from correction ",
+            $end
+        )
+    };
+}
+
+const ADD: &str = "insert into correction (correction_id, position, patient_key, study, series, sop_instance, detail,
+        made_at, made_by, made_from, made_why)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
+const UNDO: &str =
+    "update correction set undone_at = $2, undone_by = $3, undone_from = $4, undone_why = $5, in_store = 0
+    where correction_id = $1";
+
+const BY_ID: &str = select_corrections!("where correction_id = $1");
+
+const OF_STUDY: &str = select_corrections!("where study = $1 order by position limit $2");
+
+const OF_PATIENT: &str = select_corrections!("where patient_key = $1 order by position limit $2");
+
+const NEWEST_OF_STUDY: &str = select_corrections!("where study = $1 order by position desc limit $2");
+
+const NEWEST_OF_PATIENT: &str = select_corrections!("where patient_key = $1 order by position desc limit $2");
+
+const NEWEST: &str = select_corrections!("where position > $1 order by position desc limit $2");
+
+const TO_STORE: &str = select_corrections!("where in_store = 0 order by position limit 1000");
+
+// Unless it was undone meanwhile.
+const IN_STORE: &str = "update correction set in_store = 1 where correction_id = $1 and undone_at = $2";
