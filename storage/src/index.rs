@@ -7,7 +7,7 @@ use crate::{
     batch::{Batch, Count, Keys},
     clock::now,
     config::SameUidOtherContent,
-    corrections::settle_arrival,
+    corrections::{end_corrections, settle_arrival},
     database::Change,
     error::ArchiveError,
     facts::Facts,
@@ -348,12 +348,12 @@ pub(crate) async fn put_pack(change: &mut Change<'_>, object_key: &str, series: 
 /// nothing else. The counts of what stays are made anew. Returns how many instances went, each with all its versions.
 pub(crate) async fn remove(
     change: &mut Change<'_>,
-    study: &str,
+    study_uid: &str,
     series: &str,
     sop_instance: &str,
     position: i64,
 ) -> Result<usize, sqlx::Error> {
-    let row = sqlx::query(STUDY).bind(study).fetch_optional(&mut *change.transaction).await?;
+    let row = sqlx::query(STUDY).bind(study_uid).fetch_optional(&mut *change.transaction).await?;
     let Some(row) = row else { return Ok(0) };
     let (study, patient): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
     let mut removed = 0;
@@ -367,6 +367,7 @@ pub(crate) async fn remove(
     sqlx::query(REMOVE_EMPTY_SERIES).bind(study).execute(&mut *change.transaction).await?;
     count_study_again(change, study, position).await?;
     sqlx::query(REMOVE_EMPTY_STUDY).bind(study).execute(&mut *change.transaction).await?;
+    end_corrections(change, study_uid).await?;
     count_patient_again(change, &patient).await?;
     let row = sqlx::query(REMOVE_EMPTY_PATIENT).bind(&patient).fetch_optional(&mut *change.transaction).await?;
     if let Some(row) = row {

@@ -97,7 +97,8 @@ for file in sorted(folder.rglob("*.dcm")):
     originals = [item.ModifiedAttributesSequence[0] for item in seen.OriginalAttributesSequence[own:]]
     before = next(item for item in originals if "PatientID" in item)
     # What is declared as something else than it is, or not at all, only we read.
-    if name(original) != NAME and "undeclared" not in file.name and "label" not in file.name:
+    is_readable = "undeclared" not in file.name and "label" not in file.name
+    if name(original) != NAME and is_readable:
         assert name(before) == name(original), (file, before)
     assert before.PatientID == original.get("PatientID", ""), file
     changed = CORRECTED.union(*(item.keys() for item in originals))
@@ -106,7 +107,8 @@ for file in sorted(folder.rglob("*.dcm")):
         if tag in changed or tag.element == 0 or tag.group in (0xFFFE, 0xFFFC):
             continue
         assert tag in seen, (file, tag)
-        assert text(seen[tag]) == text(original[tag]), (file, tag)
+        if is_readable:
+            assert text(seen[tag]) == text(original[tag]), (file, tag)
     extra = set(seen.keys()) - set(original.keys()) - changed
     assert extra <= {0x00100021, 0x00081080, 0x04000561, 0x00080005, 0x00100040, 0x00100030}, (file, extra)
     assert ask(path_of(original) + "?version=1", accept="application/dicom; transfer-syntax=*") == received, file
@@ -121,7 +123,7 @@ for file in sorted(folder.rglob("*.dcm")):
         ask(f"/api/corrections/{assigned['id']}?reason={reason}", "DELETE")
         studies.remove(original.StudyInstanceUID)
         again = retrieve(original)
-        assert name(again) == name(original), file
+        assert name(again) == name(original) or not is_readable, file
 
 # In Explicit VR Little Endian too.
 explicit = retrieve(first, syntax="1.2.840.10008.1.2.1")

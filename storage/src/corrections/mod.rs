@@ -20,6 +20,7 @@ mod settle;
 mod view;
 
 pub(crate) use outgoing::corrected;
+pub(crate) use rows::end_corrections;
 pub(crate) use settle::settle_arrival;
 pub(crate) use view::View;
 

@@ -3,6 +3,7 @@
 use super::{Correcting, Correction, Deed, PatientKey, Target};
 use crate::{
     archive::{Archive, Inner},
+    clock::now,
     database::Change,
     error::ArchiveError,
 };
@@ -53,6 +54,12 @@ pub(super) async fn mark_undone(change: &mut Change<'_>, id: &str, undone: &Deed
     let Deed { at, by, from, why } = undone;
     let statement = sqlx::query(UNDO).bind(id).bind(at).bind(by).bind(from).bind(why);
     statement.execute(&mut *change.transaction).await?;
+    Ok(())
+}
+
+/// What is gone is corrected no longer: if it comes again, it comes as what it is.
+pub(crate) async fn end_corrections(change: &mut Change<'_>, study: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(END).bind(study).bind(now()).execute(&mut *change.transaction).await?;
     Ok(())
 }
 
@@ -184,6 +191,16 @@ const ADD: &str = "insert into correction (correction_id, position, patient_key,
 const UNDO: &str =
     "update correction set undone_at = $2, undone_by = $3, undone_from = $4, undone_why = $5, in_store = 0
     where correction_id = $1";
+
+const END: &str = "update correction set undone_at = $2, undone_by = 'archive', undone_why = 'deleted', in_store = 0
+    where undone_at = 0 and study = $1 and (
+        not exists (select 1 from study st where st.study_instance_uid = correction.study)
+        or series <> '' and not exists (select 1 from study st join series se on se.study_key = st.study_key
+            where st.study_instance_uid = correction.study and se.series_instance_uid = correction.series)
+        or sop_instance <> '' and not exists (select 1 from study st join series se on se.study_key = st.study_key
+                join instance i on i.series_key = se.series_key
+            where st.study_instance_uid = correction.study and se.series_instance_uid = correction.series
+                and i.sop_instance_uid = correction.sop_instance))";
 
 const BY_ID: &str = select_corrections!("where correction_id = $1");
 

@@ -292,6 +292,31 @@ async fn moment() -> i64 {
 }
 
 #[tokio::test]
+async fn what_was_deleted_and_comes_again_comes_as_what_it_is() {
+    everywhere(async |archive| {
+        let slices = ["1", "2"].map(|number| Slice::new("1.1", &format!("1.1.{number}"), &format!("1.1.{number}.1")));
+        for slice in &slices {
+            slice.sent_to(&archive).await;
+        }
+        let given = Correcting::Assignment(patient("P2"), values(&[(tags::PATIENT_NAME, Some("Li^Si"))]));
+        correct(&archive, Target::Study(uid("1.1")), given).await;
+        let series = Target::Series(uid("1.1"), uid("1.1.1"));
+        correct(&archive, series, attributes(&[(tags::SERIES_DESCRIPTION, Some("scout"))])).await;
+        archive.delete(&uid("1.1"), Some(&uid("1.1.1")), None).await.expect("deleted");
+        slices[0].sent_to(&archive).await;
+        assert_eq!(seen(&archive, &slices[0], tags::SERIES_DESCRIPTION).await, "");
+        assert_eq!(seen(&archive, &slices[0], tags::PATIENT_ID).await, "P2", "the study is held, and so is this");
+        archive.delete(&uid("1.1"), None, None).await.expect("deleted");
+        slices[0].sent_to(&archive).await;
+        assert_eq!(studies_of(&archive, tags::PATIENT_ID, "P1").await, 1);
+        assert_eq!(seen(&archive, &slices[0], tags::PATIENT_ID).await, "P1");
+        let told = archive.corrections(Some(&uid("1.1")), None, 10).await.expect("corrections");
+        assert!(told.iter().all(|one| one.undone.as_ref().is_some_and(|undone| undone.why == "deleted")));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused_with_a_reason() {
     everywhere(async |archive| {
         Slice::new("1.1", "1.1.1", "1.1.1.1").sent_to(&archive).await;
