@@ -24,7 +24,7 @@ pub struct Asked {
     pub resource: Resource,
     pub parameters: Parameters,
     pub headers: HeaderMap,
-    caller: Caller,
+    pub caller: Caller,
     pub uri: Uri,
 }
 

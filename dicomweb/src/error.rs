@@ -133,6 +133,7 @@ fn title(failure: Failure) -> &'static str {
         Failure::Unavailable => "Not available now",
         Failure::Undecodable => "Pixel data does not decode",
         Failure::Damaged => "Damaged in the store",
+        Failure::Kept => "Must be kept",
         Failure::Internal => "Internal error",
     }
 }

@@ -11,6 +11,7 @@
 //! | `versions` | several contents under one SOP Instance UID |
 //! | `corrections` | merges, re-assignments, corrected attributes, rejections |
 //! | `events`, `status`, `damage` | the change feed, health, jobs, what is damaged in the store |
+//! | `retention`, `holds` | what has expired, legal holds; for administrators |
 //! | `viewer` | the built-in files |
 //! | `media_type`, `multipart` | Accept and multipart/related, pure |
 //! | `workers`, `decode`, `scan`, `convert` | work on pixels and bytes off the async threads, bounded |
@@ -33,6 +34,7 @@ mod decode;
 pub mod error;
 mod events;
 mod frames;
+mod holds;
 mod media_type;
 mod metadata;
 mod multipart;
@@ -41,6 +43,7 @@ mod qido;
 mod rendered;
 mod resource;
 mod respond;
+mod retention;
 mod scan;
 mod session;
 mod status;
@@ -60,7 +63,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request},
     http::{HeaderName, HeaderValue, header},
     middleware,
-    routing::{delete, get, post},
+    routing::{delete, get, post, put},
 };
 use pacs_core::sop_class::NonPatient;
 use storage::Archive;
@@ -125,6 +128,13 @@ fn administration() -> Router<Web> {
         .route("/damage", get(damage::list).post(damage::mend))
         .route("/corrections", get(corrections::list).post(corrections::make))
         .route("/corrections/{id}", delete(corrections::undo))
+        .route("/retention", get(retention::report))
+        .route("/retention/expired", delete(retention::delete_expired))
+        .route("/retention/deletions", get(retention::deletions))
+        .route("/retention/studies/{study}", delete(retention::delete_early))
+        .route("/retention/studies/{study}/patient-class", put(retention::set_patient_class))
+        .route("/holds", get(holds::list).post(holds::add))
+        .route("/holds/{number}/release", post(holds::release))
 }
 
 fn search() -> Router<Web> {

@@ -126,15 +126,13 @@ fn not_acceptable(instances: &[StoredInstance]) -> WebError {
     WebError::not_acceptable(&available.join(", "))
 }
 
+/// 409 with the reason where a legal hold or a rule of retention is in the way.
 pub async fn delete(asked: Asked) -> Result<StatusCode, WebError> {
     let resource = &asked.resource;
     let study = resource.study()?;
-    let removed = asked.web.archive.delete(study, resource.series.as_ref(), resource.sop_instance.as_ref()).await?;
-    if removed == 0 {
-        return Err(WebError::not_found("nothing to delete"));
-    }
+    let (actor, address) = (&asked.caller.principal.name, &asked.caller.address);
+    let (series, sop_instance) = (resource.series.as_ref(), resource.sop_instance.as_ref());
+    let removed = asked.web.archive.delete_by(actor, address, study, series, sop_instance).await?;
     tracing::info!(%study, removed, "instances deleted");
-    let series = resource.series.as_ref().map(|uid| format!(" of series {uid}")).unwrap_or_default();
-    asked.audit(AuditAction::Delete, Some(study), format!("{removed} instances{series}")).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -35,6 +35,8 @@ pub enum Failure {
     Undecodable,
     /// What is stored is not what was received, and is not served.
     Damaged,
+    /// It may not be deleted, or not yet: a legal hold or a rule of retention is in the way.
+    Kept,
     /// A fault of ours.
     Internal,
 }
@@ -62,6 +64,7 @@ impl Failure {
             Self::NoRoom => (0xA700, 507),
             Self::Unavailable => (0xA700, 503),
             Self::Undecodable => (0xC000, 422),
+            Self::Kept => (0x0124, 409),
             Self::Damaged | Self::Internal => (0x0110, 500),
         }
     }

@@ -2,7 +2,10 @@
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pacs_server::{
-    commands::{accounts, backup, correct, damage, demo, doctor, echo, export, import, jobs, keys, peers, verify},
+    commands::{
+        accounts, backup, correct, damage, demo, doctor, echo, export, holds, import, jobs, keys, peers, retention,
+        verify,
+    },
     config::{self, Effective, Settings},
     serve, telemetry,
 };
@@ -52,6 +55,12 @@ enum Command {
     /// What is damaged in the store, and its repair from a replica or backup
     #[command(subcommand, after_help = damage::EXAMPLES)]
     Damage(damage::DamageCommand),
+    /// What has outlived its term of retention, and its deletion
+    #[command(subcommand, after_help = retention::EXAMPLES)]
+    Retention(retention::RetentionCommand),
+    /// Legal holds: what nobody can delete
+    #[command(subcommand, after_help = holds::EXAMPLES)]
+    Hold(holds::HoldCommand),
     /// Write the catalog anew from the packs in the store, where it lacks them
     Reindex,
     /// Bring a backup up to date, in another folder or bucket
@@ -143,6 +152,8 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
         Command::Doctor => return doctor::run(&config).await,
         Command::Verify(arguments) => return verify::verify(&config, arguments).await,
         Command::Damage(command) => return damage::run(&config, command).await,
+        Command::Retention(command) => retention::run(&config, command).await,
+        Command::Hold(command) => holds::run(&config, command).await,
         Command::Reindex => return verify::reindex(&config).await,
         Command::Backup(arguments) => return backup::backup(&config, arguments).await,
         Command::Restore(arguments) => return backup::restore(&config, arguments).await,

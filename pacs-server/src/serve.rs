@@ -22,6 +22,11 @@ const SCRUB: Duration = Duration::from_secs(10);
 /// How often damage is looked at again, or sooner when there is new.
 const MEND: Duration = Duration::from_secs(600);
 
+/// How often what has expired is looked for, where it is to be deleted unasked.
+const EXPIRE: Duration = Duration::from_secs(3600);
+/// Studies deleted in one go.
+const EXPIRED_AT_ONCE: usize = 1000;
+
 /// How long requests under way may take to finish when the program stops.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -87,6 +92,9 @@ fn start_rooms(
     rooms.spawn(sweep(archive.clone(), shutdown.clone()));
     rooms.spawn(care(archive.clone(), shutdown.clone()));
     rooms.spawn(mend(archive.clone(), shutdown.clone()));
+    if config.storage.delete_expired {
+        rooms.spawn(expire(archive.clone(), shutdown.clone()));
+    }
     if config.storage.scrub_megabytes_per_second > 0 {
         rooms.spawn(scrub(archive.clone(), config.storage.scrub_megabytes_per_second, shutdown.clone()));
     }
@@ -200,6 +208,29 @@ async fn mend(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<(
             }
         }
         (known, last) = (archive.damage_count(), Instant::now());
+    }
+}
+
+/// Deletes studies whose term is over.
+async fn expire(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut clock = tokio::time::interval(EXPIRE);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = clock.tick() => {}
+        }
+        tokio::select! {
+            // What is left goes after the next start.
+            () = shutdown.cancelled() => return Ok(()),
+            done = archive.delete_expired("retention", "localhost", EXPIRED_AT_ONCE) => match done {
+                Ok(done) if done.studies == 0 => {}
+                Ok(done) => tracing::info!(run = done.run, studies = done.studies, "expired studies were deleted"),
+                Err(error) => {
+                    tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "deleting what has expired failed")
+                }
+            }
+        }
     }
 }
 

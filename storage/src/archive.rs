@@ -12,6 +12,7 @@ use crate::{
     outbox::newest_position,
     packs::Packs,
     read::Inflated,
+    retention::check_rules,
     sign_in::SignIns,
 };
 use std::{
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
 impl Archive {
     /// Opens (and on first use makes) database, migrations, object store and spool; takes over what a crash left in the spool.
     pub async fn open(config: &StorageConfig) -> Result<Self, ArchiveError> {
+        check_rules(&config.retention)?;
         make_private_folder(&config.data_dir).await?;
         let database = Arc::new(Database::open(config).await?);
         let objects = Objects::open(config).await?;

@@ -53,6 +53,8 @@ pub(crate) struct Count {
     pub(crate) byte_len: i64,
     /// Of the last of them.
     pub(crate) position: i64,
+    /// When the last of them came, in milliseconds since 1970-01-01 UTC.
+    pub(crate) received_at: i64,
 }
 
 /// One transaction. What it learns is remembered when it is committed, and not before.
@@ -88,12 +90,13 @@ impl<'a> Batch<'a> {
         self.learnt.packs.insert(object_key.to_owned(), key);
     }
 
-    pub(crate) fn count(&mut self, keys: &Keys, byte_len: i64, position: i64) {
+    pub(crate) fn count(&mut self, keys: &Keys, one: Count) {
         for count in [self.of_series.entry(keys.series), self.of_study.entry(keys.study)] {
             let count = count.or_default();
-            count.instances += 1;
-            count.byte_len += byte_len;
-            count.position = position;
+            count.instances += one.instances;
+            count.byte_len += one.byte_len;
+            count.position = one.position;
+            count.received_at = count.received_at.max(one.received_at);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Settings of the archive.
 
-use crate::encryption::Cipher;
+use crate::{encryption::Cipher, retention::RetentionRule};
 use std::path::PathBuf;
 
 /// Where and how the archive keeps its data.
@@ -25,6 +25,11 @@ pub struct StorageConfig {
     pub complete_on_release: bool,
     /// Refuse instances larger than this, in bytes.
     pub max_instance_bytes: u64,
+    /// How long which studies are kept, a table `[[storage.retention]]` each; none: nothing expires, and anything may be
+    /// deleted. See docs/retention.md.
+    pub retention: Vec<RetentionRule>,
+    /// Studies whose term is over are deleted without anybody asking.
+    pub delete_expired: bool,
     /// How many megabytes of the store are read and checked a second, round after round; 0: none.
     pub scrub_megabytes_per_second: u32,
     /// A backup (`pacs backup`) or another copy of the store, folder or URL: where whole bytes are taken from, by themselves,
@@ -59,6 +64,8 @@ impl Default for StorageConfig {
             quiet_seconds: 10,
             complete_on_release: false,
             max_instance_bytes: 4 << 30,
+            retention: Vec::new(),
+            delete_expired: false,
             scrub_megabytes_per_second: 2,
             mend_from: None,
             same_uid_other_content: SameUidOtherContent::default(),

@@ -15,6 +15,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "index", include_str!("../migrations/0001_index.sql")),
     (2, "names", include_str!("../migrations/0002_names.sql")),
     (3, "corrections", include_str!("../migrations/0003_corrections.sql")),
+    (4, "retention", include_str!("../migrations/0004_retention.sql")),
     (5, "damage", include_str!("../migrations/0005_damage.sql")),
 ];
 

@@ -36,6 +36,9 @@ pub enum ArchiveError {
     TooManyAttempts(u64),
     #[error("{0}")]
     Conflict(String),
+    /// A legal hold or a rule of retention forbids deletion.
+    #[error("{0}")]
+    Kept(String),
     #[error("configuration: {0}")]
     Config(String),
     #[error("object store")]
@@ -66,6 +69,7 @@ impl ArchiveError {
             Self::TooLarge(_) => Failure::TooLarge,
             Self::Credentials | Self::TooManyAttempts(_) => Failure::NotAuthenticated,
             Self::Conflict(_) => Failure::BadRequest,
+            Self::Kept(_) => Failure::Kept,
             Self::Elsewhere(_) | Self::Truncated { .. } => Failure::Unavailable,
             Self::Io(e) => of_io(e),
             Self::Database(e) => of_database(e),

@@ -115,7 +115,8 @@ async fn store_next(
     let row = Row { key: position, series: keys.series, version: 1, is_current: true };
     let written = put_instance(change, new, facts, row, pack).await?;
     if written {
-        batch.count(keys, new.byte_len, position);
+        let received_at = new.record.received_at;
+        batch.count(keys, Count { instances: 1, byte_len: new.byte_len, position, received_at });
     }
     Ok(written)
 }
@@ -124,13 +125,18 @@ async fn store_next(
 pub(crate) async fn write_counts(change: &mut Change<'_>, batch: &Batch<'_>) -> Result<(), sqlx::Error> {
     let mut statements = String::new();
     for (table, counts) in [("series", &batch.of_series), ("study", &batch.of_study)] {
-        for (key, Count { instances, byte_len, position }) in counts {
-            let announced = if table == "series" { ", announced = 0" } else { "" };
+        for (key, Count { instances, byte_len, position, received_at }) in counts {
+            let more = match table {
+                "series" => format!("announced = 0, changed_at = {}", now()),
+                // What is read from packs again, after the loss of the catalog, came long ago.
+                _ => {
+                    format!("changed_at = case when changed_at < {received_at} then {received_at} else changed_at end")
+                }
+            };
             statements += &format!(
                 "update {table} set number_of_{table}_related_instances = number_of_{table}_related_instances + {instances},
-                    byte_len = byte_len + {byte_len}, changed_at = {}, changed_position = {position}{announced}
-                where {table}_key = {key};",
-                now()
+                    byte_len = byte_len + {byte_len}, changed_position = {position}, {more}
+                where {table}_key = {key};"
             );
         }
     }
@@ -224,7 +230,7 @@ async fn put_study(
         .bind(candidate)
         .bind(patient_key(facts))
         .bind(new.byte_len)
-        .bind(now())
+        .bind(new.record.received_at)
         .bind(position);
     let statement = bind_values(statement, Level::Study, |attribute| value(facts, attribute));
     let row = statement.fetch_one(&mut *change.transaction).await?;
@@ -379,7 +385,7 @@ pub(crate) async fn remove(
 /// Counts what is to be seen of a study and its series.
 pub(crate) async fn count_study_again(change: &mut Change<'_>, study: i64, position: i64) -> Result<(), sqlx::Error> {
     sqlx::query(RECOUNT_SERIES).bind(study).bind(position).execute(&mut *change.transaction).await?;
-    sqlx::query(RECOUNT_STUDY).bind(study).bind(now()).bind(position).execute(&mut *change.transaction).await?;
+    sqlx::query(RECOUNT_STUDY).bind(study).bind(position).execute(&mut *change.transaction).await?;
     name_modalities(change, study).await
 }
 
@@ -478,7 +484,8 @@ static PUT_STUDY: LazyLock<String> = LazyLock::new(|| {
         5,
         "on conflict (study_instance_uid) do update set
             number_of_study_related_instances = study.number_of_study_related_instances + 1,
-            byte_len = study.byte_len + excluded.byte_len, changed_at = excluded.changed_at,
+            byte_len = study.byte_len + excluded.byte_len,
+            changed_at = case when study.changed_at < excluded.changed_at then excluded.changed_at else study.changed_at end,
             changed_position = excluded.changed_position",
         "returning study_key, patient_key, corrected",
     )
@@ -608,7 +615,7 @@ const RECOUNT_SERIES: &str = "update series set changed_position = $2,
 const REMOVE_EMPTY_SERIES: &str = "delete from series
     where study_key = $1 and not exists (select 1 from instance i where i.series_key = series.series_key)";
 
-const RECOUNT_STUDY: &str = "update study set changed_at = $2, changed_position = $3,
+const RECOUNT_STUDY: &str = "update study set changed_position = $2,
         number_of_study_related_series = (select count(*) from series se
             where se.study_key = study.study_key and se.number_of_series_related_instances > 0),
         number_of_study_related_instances = (select coalesce(sum(se.number_of_series_related_instances), 0)

@@ -25,6 +25,7 @@
 //! | `store`, `bucket` | objects by key: a local folder, or a bucket by URL |
 //! | [`outbox`] | events, written in the transaction that caused them |
 //! | `sweep` | quiet series, removal |
+//! | [`retention`] | what must be kept and for how long: rules, legal holds, deletion of what has expired |
 //! | [`jobs`] | leased work: enqueue, claim, extend, finish, fail |
 //! | [`accounts`], `password`, `sign_in` | users, roles, sessions, API tokens |
 //! | [`peers`] | configured application entities |
@@ -71,6 +72,7 @@ mod reader;
 mod reindex;
 mod rekey;
 mod reserve;
+pub mod retention;
 mod sealing;
 mod sign_in;
 mod spool;
@@ -98,5 +100,6 @@ pub use read::StoredInstance;
 pub use reader::InstanceReader;
 pub use reindex::Reindexed;
 pub use rekey::{KeyUse, Rekeyed};
+pub use retention::{Cursor, Deletion, Expiry, Hold, Holding, Page, PatientClass, RetentionRule, StudyTerm, TermState};
 pub use verify::{Scrubbed, Verification};
 pub use versions::Version;

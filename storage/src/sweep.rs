@@ -9,6 +9,7 @@ use crate::{
     error::ArchiveError,
     index::remove,
     outbox::{EventKind, NewEvent, write_event},
+    retention::{Grounds, check_reason, refuse_kept},
 };
 use pacs_core::Uid;
 use sqlx::{Row, any::AnyRow};
@@ -57,7 +58,8 @@ impl Archive {
         self.delete_by("archive", "", study, series, sop_instance).await
     }
 
-    /// As [`Self::delete`]; the audit trail names who did it and from where.
+    /// As [`Self::delete`]; the audit trail names who did it and from where. An error if the study is on legal hold, or kept
+    /// by a rule.
     pub async fn delete_by(
         &self,
         actor: &str,
@@ -66,32 +68,34 @@ impl Archive {
         series: Option<&Uid>,
         sop_instance: Option<&Uid>,
     ) -> Result<usize, ArchiveError> {
-        let named = named(study, series, sop_instance);
-        let text = |uid: Option<&Uid>| uid.map(Uid::to_string).unwrap_or_default();
+        let grounds = self.grounds(study).await?;
         let (series, sop_instance) = (text(series), text(sop_instance));
+        let (study, series, sop_instance) = (study.as_str(), series.as_str(), sop_instance.as_str());
+        self.delete_on(&grounds, Removal { actor, origin, study, series, sop_instance, why: "" }).await
+    }
+
+    /// Deletes a study before its term is over, with a reason for the audit trail. Who may ask for it is up to the caller;
+    /// what is on legal hold stays all the same.
+    pub async fn delete_early(
+        &self,
+        actor: &str,
+        origin: &str,
+        study: &Uid,
+        reason: &str,
+    ) -> Result<usize, ArchiveError> {
+        check_reason(reason)?;
+        let why = &format!(", before its term was over: {reason}");
+        let removal = Removal { actor, origin, study: study.as_str(), series: "", sop_instance: "", why };
+        self.delete_on(&Grounds::Override, removal).await
+    }
+
+    async fn delete_on(&self, grounds: &Grounds, removal: Removal<'_>) -> Result<usize, ArchiveError> {
         let mut change = self.inner.database.change().await?;
-        let event = NewEvent {
-            kind: EventKind::Deleted,
-            study: study.as_str(),
-            series: &series,
-            sop_instance: &sop_instance,
-            sop_class: "",
-        };
-        let position = write_event(&mut change, event).await?;
-        let removed = remove(&mut change, study.as_str(), &series, &sop_instance, position).await?;
+        refuse_kept(&mut change, removal.study, grounds).await?;
+        let removed = remove_noted(&mut change, removal).await?;
         if removed == 0 {
-            return Err(ArchiveError::NotFound(named));
+            return Err(ArchiveError::NotFound(removal.named()));
         }
-        let record = AuditRecord {
-            at: 0,
-            action: AuditAction::Delete,
-            actor: actor.to_owned(),
-            origin: origin.to_owned(),
-            success: true,
-            study: Some(study.to_string()),
-            detail: format!("{removed} instances of {named}"),
-        };
-        write_audit(&mut change, &record).await?;
         announce(&self.inner.newest, change.commit().await?);
         self.inner.database.make_durable().await?;
         self.remove_doomed_objects().await?;
@@ -131,11 +135,53 @@ impl Archive {
     }
 }
 
-/// What is asked for, in words.
-fn named(study: &Uid, series: Option<&Uid>, sop_instance: Option<&Uid>) -> String {
-    let levels = [("study", Some(study)), ("series", series), ("instance", sop_instance)];
-    let named: Vec<_> = levels.into_iter().filter_map(|(level, uid)| Some(format!("{level} {}", uid?))).collect();
-    named.join(", ")
+/// What is to be removed, in whose name and why. `series` and `sop_instance` are empty for all there are.
+#[derive(Clone, Copy)]
+pub(crate) struct Removal<'a> {
+    pub(crate) actor: &'a str,
+    pub(crate) origin: &'a str,
+    pub(crate) study: &'a str,
+    pub(crate) series: &'a str,
+    pub(crate) sop_instance: &'a str,
+    /// Ends the line of the audit trail.
+    pub(crate) why: &'a str,
+}
+
+impl Removal<'_> {
+    /// What is asked for, in words.
+    fn named(&self) -> String {
+        let levels = [("study", self.study), ("series", self.series), ("instance", self.sop_instance)];
+        let named: Vec<_> =
+            levels.iter().filter(|(_, uid)| !uid.is_empty()).map(|(level, uid)| format!("{level} {uid}")).collect();
+        named.join(", ")
+    }
+}
+
+fn text(uid: Option<&Uid>) -> String {
+    uid.map(Uid::to_string).unwrap_or_default()
+}
+
+/// Removes rows, with their event and their line in the audit trail. Returns how many instances went; if none did, the
+/// change is not to be committed.
+pub(crate) async fn remove_noted(change: &mut Change<'_>, removal: Removal<'_>) -> Result<usize, sqlx::Error> {
+    let Removal { actor, origin, study, series, sop_instance, why } = removal;
+    let event = NewEvent { kind: EventKind::Deleted, study, series, sop_instance, sop_class: "" };
+    let position = write_event(change, event).await?;
+    let removed = remove(change, study, series, sop_instance, position).await?;
+    if removed == 0 {
+        return Ok(0);
+    }
+    let record = AuditRecord {
+        at: 0,
+        action: AuditAction::Delete,
+        actor: actor.to_owned(),
+        origin: origin.to_owned(),
+        success: true,
+        study: Some(study.to_owned()),
+        detail: format!("{removed} instances of {}{why}", removal.named()),
+    };
+    write_audit(change, &record).await?;
+    Ok(removed)
 }
 
 /// Events for rows of (study, series).

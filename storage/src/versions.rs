@@ -168,9 +168,10 @@ pub(crate) async fn make_room(
     is_current: bool,
     position: i64,
 ) -> Result<(), sqlx::Error> {
-    for statement in [GROW_SERIES, GROW_STUDY] {
-        sqlx::query(statement).bind(series).bind(new.byte_len).bind(position).execute(&mut *change.transaction).await?;
-    }
+    let grow = sqlx::query(GROW_SERIES).bind(series).bind(new.byte_len).bind(position);
+    grow.execute(&mut *change.transaction).await?;
+    let grow = sqlx::query(GROW_STUDY).bind(series).bind(new.byte_len).bind(position).bind(new.record.received_at);
+    grow.execute(&mut *change.transaction).await?;
     if is_current {
         let step_back = sqlx::query(STEP_BACK).bind(series).bind(facts.sop_instance.as_str());
         step_back.execute(&mut *change.transaction).await?;
@@ -196,7 +197,8 @@ const HELD: &str =
 
 const GROW_SERIES: &str = "update series set byte_len = byte_len + $2, changed_position = $3 where series_key = $1";
 
-const GROW_STUDY: &str = "update study set byte_len = byte_len + $2, changed_position = $3
+const GROW_STUDY: &str = "update study set byte_len = byte_len + $2, changed_position = $3,
+        changed_at = case when changed_at < $4 then $4 else changed_at end
     where study_key = (select study_key from series where series_key = $1)";
 
 const STEP_BACK: &str = "update instance set is_current = 0 where series_key = $1 and sop_instance_uid = $2";

@@ -37,6 +37,14 @@ fn routes() -> Vec<(Method, String, Vec<Role>)> {
         (Method::GET, "/api/corrections"),
         (Method::POST, "/api/corrections"),
         (Method::DELETE, "/api/corrections/1?reason=x"),
+        (Method::GET, "/api/retention"),
+        (Method::GET, "/api/retention/deletions"),
+        (Method::DELETE, "/api/retention/expired"),
+        (Method::DELETE, "/api/retention/studies/1.2.3"),
+        (Method::PUT, "/api/retention/studies/1.2.3/patient-class"),
+        (Method::GET, "/api/holds"),
+        (Method::POST, "/api/holds"),
+        (Method::POST, "/api/holds/1/release"),
     ] {
         routes.push((method, path.into(), vec![]));
     }

@@ -12,10 +12,12 @@ pub mod demo;
 pub mod doctor;
 pub mod echo;
 pub mod export;
+pub mod holds;
 pub mod import;
 pub mod jobs;
 pub mod keys;
 pub mod peers;
+pub mod retention;
 pub mod verify;
 
 /// The archive that the configuration names, beside a running server if there is one.
@@ -29,8 +31,12 @@ async fn audit(archive: &Archive, action: AuditAction, detail: String) -> anyhow
     Ok(archive.audit(&record(action, detail)).await?)
 }
 
+/// Whoever is at the command line.
+fn actor() -> String {
+    std::env::var("USER").unwrap_or_else(|_| "command line".to_owned())
+}
+
 /// What somebody on the command line did.
 fn record(action: AuditAction, detail: String) -> AuditRecord {
-    let actor = std::env::var("USER").unwrap_or_else(|_| "command line".to_owned());
-    AuditRecord { at: 0, action, actor, origin: "localhost".to_owned(), success: true, study: None, detail }
+    AuditRecord { at: 0, action, actor: actor(), origin: "localhost".to_owned(), success: true, study: None, detail }
 }

@@ -20,7 +20,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 /// In an order in which what a row refers to is there before it. The keys of names are not among them: they are made again.
-pub(super) const TABLES: [&str; 19] = [
+pub(super) const TABLES: [&str; 22] = [
     "head",
     "patient",
     "study",
@@ -31,6 +31,9 @@ pub(super) const TABLES: [&str; 19] = [
     "tombstone",
     "doomed_object",
     "damage",
+    "legal_hold",
+    "patient_class",
+    "deletion",
     "event",
     "consumer",
     "job",

@@ -8,7 +8,6 @@ use super::{
     rows,
 };
 use crate::{
-    clock::now,
     database::Change,
     error::ArchiveError,
     index::{add_patient, columns, count_patient_again, count_study_again, match_columns, match_values, table},
@@ -191,7 +190,7 @@ async fn touch(change: &mut Change<'_>, study: &str) -> Result<(), ArchiveError>
     let event = NewEvent { kind: EventKind::Corrected, study, series: "", sop_instance: "", sop_class: "" };
     let position = write_event(change, event).await?;
     for statement in [TOUCH_SERIES, TOUCH_STUDY] {
-        sqlx::query(statement).bind(study).bind(position).bind(now()).execute(&mut *change.transaction).await?;
+        sqlx::query(statement).bind(study).bind(position).execute(&mut *change.transaction).await?;
     }
     Ok(())
 }
@@ -407,12 +406,11 @@ const HELD: &str = "select study_key, patient_key,
 
 const GIVE: &str = "update study set patient_key = $2, received_patient_key = $3 where study_key = $1";
 
-const TOUCH_STUDY: &str = "update study set corrected = 1, changed_position = $2, changed_at = $3
-    where study_instance_uid = $1";
+// The hours stay: nothing has come.
+const TOUCH_STUDY: &str = "update study set corrected = 1, changed_position = $2 where study_instance_uid = $1";
 
-// The hour stays: nothing has come for the series.
 const TOUCH_SERIES: &str = "update series set changed_position = $2
-    where study_key = (select study_key from study where study_instance_uid = $1) and $3 > 0";
+    where study_key = (select study_key from study where study_instance_uid = $1)";
 
 const HIDE: &str = "update instance set is_current = 0, rejected = $4 where is_current = 1 and sop_instance_uid = $3
     and series_key = (select series_key from series where study_key = $1 and series_instance_uid = $2)";

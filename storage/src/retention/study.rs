@@ -1,0 +1,132 @@
+//! What the rules look at, read from the catalog.
+
+use super::{
+    class::PatientClass,
+    rule::RetentionRule,
+    term::{birth_by_age, date_of},
+};
+use crate::{archive::Archive, database::Change, error::ArchiveError};
+use sqlx::{Row, any::AnyRow};
+use time::Date;
+
+/// A study as far as rules speak of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct StudyFacts {
+    pub(crate) key: i64,
+    pub(crate) uid: String,
+    /// Its date and time as the index of studies by date has them.
+    pub(crate) study_date: String,
+    pub(crate) study_time: String,
+    /// When its last instance came, in milliseconds since 1970-01-01 UTC.
+    pub(crate) arrived_at: i64,
+    /// Of its last change.
+    pub(crate) position: i64,
+    pub(crate) accession_number: String,
+    pub(crate) modalities: String,
+    pub(crate) institution: String,
+    pub(crate) description: String,
+    pub(crate) age: String,
+    pub(crate) birth_date: String,
+    pub(crate) instances: i64,
+    pub(crate) byte_len: i64,
+    pub(crate) is_held: bool,
+    /// Of the first instance of each series; read only if a rule asks.
+    pub(crate) senders: Vec<String>,
+    /// Likewise.
+    pub(crate) class: Option<PatientClass>,
+}
+
+impl StudyFacts {
+    /// From a row of [`select_studies!`].
+    pub(super) fn of(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            key: row.try_get(0)?,
+            uid: row.try_get(1)?,
+            study_date: row.try_get(2)?,
+            study_time: row.try_get(3)?,
+            arrived_at: row.try_get(4)?,
+            position: row.try_get(5)?,
+            accession_number: row.try_get(6)?,
+            modalities: row.try_get(7)?,
+            institution: row.try_get(8)?,
+            description: row.try_get(9)?,
+            age: row.try_get(10)?,
+            birth_date: row.try_get(11)?,
+            instances: row.try_get(12)?,
+            byte_len: row.try_get(13)?,
+            is_held: row.try_get::<i64, _>(14)? > 0,
+            ..Self::default()
+        })
+    }
+
+    pub(super) fn modalities(&self) -> impl Iterator<Item = &str> {
+        self.modalities.split('\\')
+    }
+
+    pub(super) fn date(&self) -> Option<Date> {
+        date_of(&self.study_date)
+    }
+
+    /// By Patient's Birth Date, or else the latest that Patient's Age allows.
+    pub(super) fn birth(&self) -> Option<Date> {
+        date_of(&self.birth_date).or_else(|| birth_by_age(&self.age, self.date()?))
+    }
+}
+
+impl Archive {
+    /// A study as rules see it; `None` if there is none.
+    pub(super) async fn study_facts(&self, uid: &str) -> Result<Option<StudyFacts>, ArchiveError> {
+        let row = sqlx::query(STUDY).bind(uid).fetch_optional(&self.inner.database.pool).await?;
+        match row {
+            Some(row) => Ok(Some(self.completed(StudyFacts::of(&row)?).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// With what is not in the row of the study, where rules ask for it.
+    pub(super) async fn completed(&self, mut study: StudyFacts) -> Result<StudyFacts, ArchiveError> {
+        let rules = &self.inner.config.retention;
+        let ask = |asks: fn(&RetentionRule) -> bool| rules.iter().any(asks);
+        if ask(|rule| rule.sender.is_some()) {
+            let rows = sqlx::query(SENDERS).bind(study.key).fetch_all(&self.inner.database.pool).await?;
+            study.senders = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        }
+        if rules.iter().any(|rule| rule.patient_class.is_some() && rule.matches(&study)) {
+            study.class = self.patient_class(&study).await?;
+        }
+        Ok(study)
+    }
+}
+
+/// A study as it is within a change; what was completed before is taken over if nothing has come since.
+pub(super) async fn study_now(change: &mut Change<'_>, known: &StudyFacts) -> Result<Option<StudyFacts>, ArchiveError> {
+    let row = sqlx::query(STUDY).bind(&known.uid).fetch_optional(&mut *change.transaction).await?;
+    let now = row.as_ref().map(StudyFacts::of).transpose()?.filter(|now| now.position == known.position);
+    Ok(now.map(|now| StudyFacts { senders: known.senders.clone(), class: known.class, ..now }))
+}
+
+/// The columns of [`StudyFacts`], and the end of the statement.
+macro_rules! select_studies {
+    ($end:literal) => {
+        concat!(
+            "select st.study_key, st.study_instance_uid, st.study_date_match, st.study_time_match, st.changed_at,
+                st.changed_position, st.accession_number, st.modalities_in_study, st.institution_name,
+                st.study_description, st.patient_age, coalesce(p.patient_birth_date_match, ''),
+                st.number_of_study_related_instances, st.byte_len,
+                (select count(*) from legal_hold h
+                    where h.released_at = 0 and h.study_instance_uid = st.study_instance_uid)
+                + (select count(*) from legal_hold h where h.released_at = 0 and h.patient_key = st.patient_key)
+                + (select count(*) from legal_hold h where h.released_at = 0 and h.patient_key = st.received_patient_key
+                    and h.patient_key <> '')
+            from study st left join patient p on p.patient_key = st.patient_key ",
+            $end
+        )
+    };
+}
+pub(super) use select_studies;
+
+const STUDY: &str = select_studies!("where st.study_instance_uid = $1");
+
+const SENDERS: &str = "select distinct coalesce((select i.received_from from instance i
+        where i.series_key = se.series_key order by i.instance_order, i.instance_key limit 1), '')
+    from series se where se.study_key = $1";
