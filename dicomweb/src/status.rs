@@ -22,14 +22,15 @@ pub async fn readyz(State(web): State<Web>) -> Result<&'static str, WebError> {
 }
 
 /// What the viewer shows of the server: also how a modality reaches it.
-pub async fn status(State(web): State<Web>) -> Json<Value> {
-    Json(json!({
+pub async fn status(State(web): State<Web>) -> Result<Json<Value>, WebError> {
+    Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ae_title": web.config.ae_title,
         "dicom_port": web.config.dicom_port,
         "insecure": web.config.insecure_no_auth,
         "damage": web.archive.damage_count(),
-    }))
+        "replica": web.archive.replica_status().await?,
+    })))
 }
 
 #[derive(serde::Deserialize)]

@@ -3,8 +3,8 @@
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pacs_server::{
     commands::{
-        accounts, backup, correct, damage, demo, doctor, echo, export, holds, import, jobs, keys, peers, retention,
-        verify,
+        accounts, backup, correct, damage, demo, doctor, echo, export, holds, import, jobs, keys, peers, replica,
+        retention, verify,
     },
     config::{self, Effective, Settings},
     serve, telemetry,
@@ -65,7 +65,10 @@ enum Command {
     Reindex,
     /// Bring a backup up to date, in another folder or bucket
     Backup(backup::BackupArguments),
-    /// Take a backup into an empty archive
+    /// How far the copy for a second site has come
+    #[command(subcommand, after_help = replica::EXAMPLES)]
+    Replica(replica::ReplicaCommand),
+    /// Take a backup or a replica into an empty archive
     Restore(backup::RestoreArguments),
     /// Correct what was received: attributes, patients, rejections; see what was corrected, and undo it
     #[command(subcommand, after_help = correct::EXAMPLES)]
@@ -156,6 +159,7 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
         Command::Hold(command) => holds::run(&config, command).await,
         Command::Reindex => return verify::reindex(&config).await,
         Command::Backup(arguments) => return backup::backup(&config, arguments).await,
+        Command::Replica(command) => return replica::run(&config, command).await,
         Command::Restore(arguments) => return backup::restore(&config, arguments).await,
         Command::Correct(command) => correct::run(&config, command).await,
         Command::Key(keys::KeyCommand::New { name }) => keys::new(&name),

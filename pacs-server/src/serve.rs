@@ -9,12 +9,16 @@ use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
-use storage::{Archive, AuditAction, AuditRecord};
+use storage::{Archive, AuditAction, AuditRecord, Replicator};
 use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// How often quiet series are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// How long the replica rests when it has all, and after a failure.
+const REPLICATE: Duration = Duration::from_secs(2);
+const REPLICATE_AGAIN: Duration = Duration::from_secs(10);
 
 /// How often a stretch of what is stored is checked.
 const SCRUB: Duration = Duration::from_secs(10);
@@ -94,6 +98,9 @@ fn start_rooms(
     rooms.spawn(mend(archive.clone(), shutdown.clone()));
     if config.storage.delete_expired {
         rooms.spawn(expire(archive.clone(), shutdown.clone()));
+    }
+    if let Some(replicator) = Replicator::new(archive) {
+        rooms.spawn(replicate(replicator, shutdown.clone()));
     }
     if config.storage.scrub_megabytes_per_second > 0 {
         rooms.spawn(scrub(archive.clone(), config.storage.scrub_megabytes_per_second, shutdown.clone()));
@@ -230,6 +237,29 @@ async fn expire(archive: Archive, shutdown: CancellationToken) -> anyhow::Result
                     tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "deleting what has expired failed")
                 }
             }
+        }
+    }
+}
+
+/// Copies to the replica what is not there yet.
+async fn replicate(replicator: Replicator, shutdown: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        let stepped = tokio::select! {
+            // What is broken off here is made again.
+            () = shutdown.cancelled() => return Ok(()),
+            stepped = replicator.step() => stepped,
+        };
+        let rest = match stepped {
+            Ok(true) => continue,
+            Ok(false) => REPLICATE,
+            Err(error) => {
+                tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "copying to the replica failed");
+                REPLICATE_AGAIN
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(rest) => {}
         }
     }
 }

@@ -35,6 +35,10 @@ pub struct StorageConfig {
     /// A backup (`pacs backup`) or another copy of the store, folder or URL: where whole bytes are taken from, by themselves,
     /// when damage is found. See docs/storage.md.
     pub mend_from: Option<String>,
+    /// Folder or URL of a replica: packs and catalog are copied there as they come, for a second site. See docs/backup.md.
+    pub replica_url: Option<String>,
+    /// What was deleted or made anew stays at the replica for so many days.
+    pub replica_keep_days: u32,
     /// Other content under a SOP Instance UID that its series holds already: `keep-both` (the first stays what is seen),
     /// `keep-latest` (both are kept, the newest is seen) or `reject`.
     pub same_uid_other_content: SameUidOtherContent,
@@ -68,6 +72,8 @@ impl Default for StorageConfig {
             delete_expired: false,
             scrub_megabytes_per_second: 2,
             mend_from: None,
+            replica_url: None,
+            replica_keep_days: 7,
             same_uid_other_content: SameUidOtherContent::default(),
         }
     }

@@ -83,6 +83,10 @@ impl Database {
         Ok(Self { pool, is_sqlite: sqlite, turn: Mutex::new(()), names_have_keys: AtomicBool::new(false) })
     }
 
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.is_sqlite
+    }
+
     /// Runs one changing statement by itself.
     pub(crate) async fn execute(&self, statement: Statement<'_>) -> Result<AnyQueryResult, sqlx::Error> {
         let _turn = self.turn.lock().await;

@@ -13,6 +13,7 @@
 //! | `rekey` | packs encrypted again, after a change of keys |
 //! | [`damage`] | what is damaged: found, kept from readers, mended |
 //! | `verify`, `reindex` | catalog and store compared; a catalog made anew |
+//! | `replica` | packs and catalog copied continuously for a second site |
 //! | [`backup`] | packs and catalog in another place, and the way back |
 //! | `commit`, `batch` | the committer: rows and audit lines of all that waits in one transaction |
 //! | `index` | the rows of patient, study, series, instance: written and removed |
@@ -71,6 +72,7 @@ mod read;
 mod reader;
 mod reindex;
 mod rekey;
+mod replica;
 mod reserve;
 pub mod retention;
 mod sealing;
@@ -100,6 +102,7 @@ pub use read::StoredInstance;
 pub use reader::InstanceReader;
 pub use reindex::Reindexed;
 pub use rekey::{KeyUse, Rekeyed};
+pub use replica::{ReplicaStatus, Replicator};
 pub use retention::{Cursor, Deletion, Expiry, Hold, Holding, Page, PatientClass, RetentionRule, StudyTerm, TermState};
 pub use verify::{Scrubbed, Verification};
 pub use versions::Version;

@@ -44,7 +44,7 @@ impl Archive {
 
 impl Inner {
     /// Writes the rows of a pack; returns of how many instances.
-    async fn take_in(self: &Arc<Self>, key: &str) -> Result<u64, ArchiveError> {
+    pub(crate) async fn take_in(self: &Arc<Self>, key: &str) -> Result<u64, ArchiveError> {
         let footer = self.footer_in_store(key).await?;
         let place = Place { key: key.to_owned(), sealed: true, offset: 0, record_len: 0, checksum: 0 };
         let index = footer.trailer.index_offset..footer.trailer.index_offset + footer.trailer.index_len;

@@ -27,13 +27,15 @@ pub struct BackupArguments {
 #[command(after_help = "Examples:
   pacs restore /mnt/nas/yinghai --data-dir new-data
   pacs restore s3://backups/pacs --database-url postgres://pacs@db/new --store-url s3://new-store
+  pacs restore s3://second-site/pacs --store-url s3://second-site/pacs --data-dir new-data
+                                                     a replica, which serves itself from then on
 
 Stop the server first. The catalog must be empty: name a new data folder, and a new database if it is PostgreSQL. Another
 database and store than those of the backup will do. Goes on where it was broken off. An encrypted backup needs its keys
 (storage.keys).
 Exit code 0: all is back; 1: packs are missing in the backup, and are named.")]
 pub struct RestoreArguments {
-    /// Folder, or URL of a bucket (s3://…, gs://…, az://…)
+    /// Folder, or URL of a bucket (s3://…, gs://…, az://…), with a backup or a replica
     #[arg(value_name = "FROM")]
     from: String,
 }
@@ -67,7 +69,7 @@ pub async fn restore(config: &Config, arguments: RestoreArguments) -> anyhow::Re
     super::audit(&archive, AuditAction::Configuration, "restored from a backup".to_owned()).await?;
     println!("{} packs and {} rows of the catalog are back, {} MB", done.packs, done.rows, done.bytes / 1_000_000);
     for key in &done.missing {
-        println!("missing    {key}: named by the catalog and not in the backup");
+        println!("missing    {key}: named by the catalog and nowhere; its instances can be sent again");
     }
     archive.close().await;
     Ok(if done.missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,5 +1,6 @@
 //! `pacs doctor`: is everything there that `pacs serve` needs, and if not, what to do.
 
+use super::replica::words;
 use crate::config::{Config, Room};
 use dicom_node::scu::{self, Remote};
 use std::{net::SocketAddr, process::ExitCode};
@@ -60,8 +61,22 @@ async fn archive(config: &Config) -> Vec<Check> {
                 ("object store", checked),
                 ("encryption", encryption(&archive).await),
                 ("damage", damage(&archive).await),
+                ("replica", replica(&archive, config).await),
             ]
         }
+    }
+}
+
+/// More than so long behind is worth a look.
+const LATE_MILLISECONDS: i64 = 600_000;
+
+async fn replica(archive: &Archive, config: &Config) -> Result<String, String> {
+    let status = archive.replica_status().await.map_err(|e| format!("{:#}", anyhow::Error::from(e)))?;
+    match status {
+        None if config.storage.replica_url.is_none() => Ok("none is kept (storage.replica_url)".to_owned()),
+        None => Ok("it begins when `pacs serve` runs".to_owned()),
+        Some(status) if status.error.is_empty() && status.lag_milliseconds < LATE_MILLISECONDS => Ok(words(&status)),
+        Some(status) => Err(format!("{}: see that it can be reached and written", words(&status))),
     }
 }
 

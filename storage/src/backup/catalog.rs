@@ -20,7 +20,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 /// In an order in which what a row refers to is there before it. The keys of names are not among them: they are made again.
-pub(super) const TABLES: [&str; 22] = [
+pub(crate) const TABLES: [&str; 22] = [
     "head",
     "patient",
     "study",
@@ -57,8 +57,8 @@ struct Head {
 }
 
 /// The catalog at one moment.
-pub(super) struct Snapshot {
-    pub(super) file: NamedTempFile,
+pub(crate) struct Snapshot {
+    pub(crate) file: NamedTempFile,
     pub(super) packs: Vec<SnapshotPack>,
 }
 
@@ -70,20 +70,17 @@ pub(super) struct SnapshotPack {
 }
 
 impl Snapshot {
-    pub(super) async fn take(database: &Database, file: NamedTempFile) -> Result<Self, ArchiveError> {
+    pub(crate) async fn take(database: &Database, file: NamedTempFile) -> Result<Self, ArchiveError> {
         let mut transaction = database.begin_reading().await?;
-        let mut lines = GzEncoder::new(BufWriter::new(file), Compression::fast());
-        write_line(&mut lines, &Head { format: FORMAT, schema: SCHEMA })?;
+        let mut lines = LineWriter::new(file)?;
         for table in TABLES {
             let mut rows = sqlx::query(AssertSqlSafe(format!("select * from {table}"))).fetch(&mut *transaction);
             while let Some(row) = rows.try_next().await? {
-                write_line(&mut lines, &(table, values(&row)?))?;
+                lines.write(&(table, values(&row)?))?;
             }
         }
         let packs = packs(&mut transaction).await?;
-        let file = lines.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        file.as_file().sync_all()?;
-        Ok(Self { file, packs })
+        Ok(Self { file: lines.finish()?, packs })
     }
 }
 
@@ -103,7 +100,7 @@ async fn packs(transaction: &mut Transaction<'static, Any>) -> Result<Vec<Snapsh
     rows.iter().map(pack).collect()
 }
 
-fn values(row: &AnyRow) -> Result<Map<String, Value>, ArchiveError> {
+pub(crate) fn values(row: &AnyRow) -> Result<Map<String, Value>, ArchiveError> {
     let value = |column: &<Any as sqlx::Database>::Column| {
         let index = column.ordinal();
         let value =
@@ -113,16 +110,38 @@ fn values(row: &AnyRow) -> Result<Map<String, Value>, ArchiveError> {
     row.columns().iter().map(value).collect()
 }
 
-fn write_line(lines: &mut impl Write, line: &impl Serialize) -> Result<(), ArchiveError> {
-    serde_json::to_writer(&mut *lines, line).map_err(std::io::Error::from)?;
-    Ok(lines.write_all(b"\n")?)
+/// Writes a file as a dump is.
+pub(crate) struct LineWriter(GzEncoder<BufWriter<NamedTempFile>>);
+
+impl LineWriter {
+    pub(crate) fn new(file: NamedTempFile) -> Result<Self, ArchiveError> {
+        let mut lines = Self(GzEncoder::new(BufWriter::new(file), Compression::fast()));
+        lines.write(&Head { format: FORMAT, schema: SCHEMA })?;
+        Ok(lines)
+    }
+
+    pub(crate) fn write(&mut self, line: &impl Serialize) -> Result<(), ArchiveError> {
+        serde_json::to_writer(&mut self.0, line).map_err(std::io::Error::from)?;
+        Ok(self.0.write_all(b"\n")?)
+    }
+
+    /// Synced when this returns.
+    pub(crate) fn finish(self) -> Result<NamedTempFile, ArchiveError> {
+        let file = self.0.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        file.as_file().sync_all()?;
+        Ok(file)
+    }
 }
 
-/// A table and the values of a row of it by column.
-type TableRow = (&'static str, Map<String, Value>);
+/// A row of a dump: the values by column. One that is gone, in a segment of a replica, has those of its primary key.
+pub(crate) struct DumpRow {
+    pub(crate) table: &'static str,
+    pub(crate) values: Map<String, Value>,
+    pub(crate) is_gone: bool,
+}
 
 /// Rows of a dump, one by one.
-pub(super) struct Dump {
+pub(crate) struct Dump {
     lines: std::io::Lines<BufReader<GzDecoder<std::fs::File>>>,
 }
 
@@ -138,24 +157,27 @@ impl Dump {
     }
 
     /// The next row; its table and columns may be put into a statement.
-    pub(super) fn next_row(&mut self) -> Result<Option<TableRow>, ArchiveError> {
+    pub(crate) fn next_row(&mut self) -> Result<Option<DumpRow>, ArchiveError> {
         let Some(line) = self.lines.next().transpose()? else { return Ok(None) };
-        let (table, values): (String, Map<String, Value>) = serde_json::from_str(&line).map_err(unreadable)?;
+        let Line(table, values, is_gone) = serde_json::from_str(&line).map_err(unreadable)?;
         let table = TABLES.into_iter().find(|known| *known == table);
         let table = table.ok_or_else(|| unreadable("there is a table that it should not have"))?;
         if !values.keys().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')) {
             return Err(unreadable("there is a column that it should not have"));
         }
-        Ok(Some((table, values)))
+        Ok(Some(DumpRow { table, values, is_gone }))
     }
 }
+
+#[derive(Deserialize)]
+struct Line(String, Map<String, Value>, #[serde(default)] bool);
 
 fn unreadable(why: impl std::fmt::Display) -> ArchiveError {
     ArchiveError::Internal(format!("the dump in the backup cannot be read: {why}"))
 }
 
 impl Inner {
-    pub(super) async fn open_dump(&self, backup: &Objects, dump: &str) -> Result<Dump, ArchiveError> {
+    pub(crate) async fn open_dump(&self, backup: &Objects, dump: &str) -> Result<Dump, ArchiveError> {
         let file = self.packs.scratch()?;
         backup.download(dump, &file).await?;
         Dump::open(file.reopen()?)
@@ -165,7 +187,7 @@ impl Inner {
     pub(super) async fn packs_in(&self, backup: &Objects, dump: &str) -> Result<Vec<String>, ArchiveError> {
         let mut dump = self.open_dump(backup, dump).await?;
         let mut packs = Vec::new();
-        while let Some((table, values)) = dump.next_row()? {
+        while let Some(DumpRow { table, values, .. }) = dump.next_row()? {
             if table == "pack" {
                 packs.extend(values.get("object_key").and_then(Value::as_str).map(str::to_owned));
             }

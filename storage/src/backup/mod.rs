@@ -9,8 +9,8 @@
 //! Dump and open packs are encrypted by the key ring if new packs are. Packs never change, so that a backup needs those
 //! only that it lacks, and one that was broken off goes on where it was.
 
-mod catalog;
-mod restore;
+pub(crate) mod catalog;
+pub(crate) mod restore;
 
 pub use restore::Restored;
 
@@ -162,7 +162,7 @@ impl Inner {
 }
 
 /// Copies an object as it is; returns how many bytes.
-async fn copy_object(from: &Store, key: &str, to: &Store, copy: &str) -> Result<u64, ArchiveError> {
+pub(crate) async fn copy_object(from: &Store, key: &str, to: &Store, copy: &str) -> Result<u64, ArchiveError> {
     let (bytes, len) = from.stream_whole(key).await?;
     to.put_stream(bytes, copy).await?;
     match to.len(copy).await? {

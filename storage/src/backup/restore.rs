@@ -1,11 +1,16 @@
 //! A backup into an empty archive.
 
-use super::{OPEN, PACKS, catalog::FILLED, copy_object, newest_dump, stamp_of};
+use super::{
+    OPEN, PACKS,
+    catalog::{DumpRow, FILLED},
+    copy_object, newest_dump, stamp_of,
+};
 use crate::{
     archive::{Archive, Inner},
     error::ArchiveError,
     objects::Objects,
     pack::path_of,
+    replica::is_replica,
     store::sync_folder,
 };
 use futures::TryStreamExt;
@@ -21,18 +26,21 @@ pub struct Restored {
     /// Packs looked at.
     pub done: u64,
     pub bytes: u64,
-    /// Packs that the dump names and the backup lacks.
+    /// Packs that the catalog names and the place lacks.
     pub missing: Vec<String>,
     /// Rows of the catalog.
     pub rows: u64,
 }
 
 impl Archive {
-    /// Takes the newest whole state of a backup into this archive, whose catalog must be empty. The catalog comes last, so
+    /// Takes the newest whole state of a backup, or of a replica, into this archive, whose catalog must be empty. The catalog comes last, so
     /// that what was broken off goes on where it was. No server may run on this archive meanwhile.
     pub async fn restore(&self, from: &str, progress: impl Fn(&Restored)) -> Result<Restored, ArchiveError> {
         self.inner.refuse_unless_empty().await?;
         let backup = self.inner.backup_at(from).await?;
+        if is_replica(&backup).await? {
+            return self.bring_up(&backup, progress).await;
+        }
         let dump = newest_dump(&backup).await?;
         let open_folder = format!("{OPEN}{}/", stamp_of(&dump));
         let held: HashSet<String> = backup.store.list().map_ok(|(key, _)| key).try_collect().await?;
@@ -87,7 +95,7 @@ impl Inner {
         let (mut transaction, _turn) = self.database.begin().await?;
         sqlx::query(REMOVE_HEAD).execute(&mut *transaction).await?;
         let mut rows = 0;
-        while let Some((table, values)) = dump.next_row()? {
+        while let Some(DumpRow { table, values, .. }) = dump.next_row()? {
             insert(&mut transaction, table, values).await?;
             rows += 1;
         }
@@ -100,7 +108,7 @@ impl Inner {
 }
 
 /// `table` and the names of the columns were looked at by `Dump::next_row`.
-async fn insert(
+pub(crate) async fn insert(
     transaction: &mut Transaction<'static, Any>,
     table: &str,
     values: Map<String, Value>,
@@ -119,6 +127,6 @@ async fn insert(
     Ok(())
 }
 
-const REMOVE_HEAD: &str = "delete from head";
+pub(crate) const REMOVE_HEAD: &str = "delete from head";
 
-const NAMES_WITHOUT_KEYS: &str = "update patient set patient_no = 0, patient_search = ''";
+pub(crate) const NAMES_WITHOUT_KEYS: &str = "update patient set patient_no = 0, patient_search = ''";

@@ -129,8 +129,11 @@ impl Inner {
         match self.read_parts(parts).await {
             Ok(true) => Ok(None),
             Ok(false) => Ok(Some(What::Parts)),
-            // The same would be said of each of its instances.
-            Err(error) => Ok(self.judge(error, &parts.place, parts.byte_len).await?.map(|_| What::Parts)),
+            // Of a pack that is not there at all its instances tell.
+            Err(error) => {
+                let judged = self.judge(error, &parts.place, parts.byte_len).await?;
+                Ok(judged.filter(|what| *what != What::Missing).map(|_| What::Parts))
+            }
         }
     }
 

@@ -42,10 +42,14 @@ impl Copy<'_> {
 impl Inner {
     /// The places to mend from: `from`, or those of the configuration.
     pub(super) async fn places(&self, from: Option<&str>) -> Result<Vec<Elsewhere>, ArchiveError> {
-        match from.or(self.config.mend_from.as_deref()) {
-            Some(place) => Ok(vec![self.elsewhere(place).await?]),
-            None => Ok(Vec::new()),
+        let configured = [&self.config.mend_from, &self.config.replica_url];
+        let configured = configured.into_iter().filter_map(Option::as_deref);
+        let named: Vec<&str> = from.map_or_else(|| configured.collect(), |from| vec![from]);
+        let mut places = Vec::with_capacity(named.len());
+        for place in named {
+            places.push(self.elsewhere(place).await?);
         }
+        Ok(places)
     }
 
     async fn elsewhere(&self, place: &str) -> Result<Elsewhere, ArchiveError> {

@@ -260,6 +260,23 @@ impl Inner {
         Ok(())
     }
 
+    /// A pack that the catalog names is nowhere: each of its instances is noted as damaged, so that its sender may send it
+    /// again.
+    pub(crate) async fn note_lost(&self, object_key: &str) -> Result<(), ArchiveError> {
+        let mut change = self.database.change().await?;
+        let lost = sqlx::query(IN_PACK).bind(object_key).fetch_all(&mut *change.transaction).await?;
+        for row in &lost {
+            let (key, sop_instance): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+            let note = sqlx::query(NOTE).bind(change.head.next_key()).bind(key).bind(object_key).bind(sop_instance);
+            let note = note.bind(What::Missing.as_str()).bind(1_i64).bind(now()).bind("restore");
+            note.execute(&mut *change.transaction).await?;
+        }
+        sqlx::query(NO_LONGER_OPEN).bind(object_key).execute(&mut *change.transaction).await?;
+        let position = change.head.next_key();
+        let detail = format!("{} instances are lost with pack {object_key}", lost.len());
+        self.finish(change, position, &told(AuditAction::SecurityAlert, "restore", false, detail)).await
+    }
+
     /// Whether there is anything unmended in a pack.
     pub(crate) async fn is_pack_damaged(&self, object_key: &str) -> Result<bool, ArchiveError> {
         Ok(sqlx::query(OF_PACK).bind(object_key).fetch_optional(&self.database.pool).await?.is_some())
@@ -329,6 +346,14 @@ const DROP_STALE: &str = "delete from damage where mended_at = 0 and (
 
 const MADE_ANEW: &str = "update damage set mended_at = $2, mended_by = 'made anew'
     where object_key = $1 and mended_at = 0";
+
+const IN_PACK: &str = "select i.instance_key, i.sop_instance_uid from instance i join pack p on p.pack_key = i.pack_key
+    where p.object_key = $1
+    union all select n.non_patient_key, n.sop_instance_uid
+    from non_patient_object n join pack p on p.pack_key = n.pack_key where p.object_key = $1";
+
+// The process in whose spool it grew is gone.
+const NO_LONGER_OPEN: &str = "update pack set sealed = 1 where object_key = $1";
 
 const OF_PACK: &str = "select damage_key from damage where object_key = $1 and mended_at = 0 limit 1";
 

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use storage::{Archive, ArchiveError, Peer, Role};
 
 /// All that a client is answered.
-async fn answers(archive: &Archive) -> String {
+pub async fn answers(archive: &Archive) -> String {
     let mut text = String::new();
     for level in [Level::Study, Level::Series, Level::Instance] {
         writeln!(text, "{:?}", archive.find(&Query::new(level)).await.expect("rows")).expect("text");
@@ -28,7 +28,7 @@ async fn answers(archive: &Archive) -> String {
 }
 
 /// Sealed and open packs, versions, deleted instances in both, a user with a token, a peer. Returns the token.
-async fn filled(archive: &Archive) -> String {
+pub async fn filled(archive: &Archive) -> String {
     for number in [1, 2, 3] {
         slice(number).sent_to(archive).await;
     }
