@@ -24,6 +24,7 @@ pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
     let study = resource.study()?;
     let base = asked.base()?;
     let Some(source) = Source::of(web, resource).await? else { return Err(resource.absent()) };
+    web.archive.opened(study);
     asked.audit(AuditAction::Read, Some(study), "metadata").await;
     let tag = entity_tag((&base, asked.uri.path(), resource.version_query(), source.position()));
     if is_held(&asked.headers, &tag) {

@@ -30,6 +30,7 @@ pub async fn status(State(web): State<Web>) -> Result<Json<Value>, WebError> {
         "insecure": web.config.insecure_no_auth,
         "damage": web.archive.damage_count(),
         "replica": web.archive.replica_status().await?,
+        "cache": web.archive.cache_use().await?,
     })))
 }
 

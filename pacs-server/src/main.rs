@@ -4,7 +4,7 @@ use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pacs_server::{
     commands::{
         accounts, backup, correct, damage, demo, doctor, echo, export, holds, import, jobs, keys, peers, replica,
-        retention, verify,
+        retention, tiers, verify,
     },
     config::{self, Effective, Settings},
     serve, telemetry,
@@ -58,6 +58,9 @@ enum Command {
     /// What has outlived its term of retention, and its deletion
     #[command(subcommand, after_help = retention::EXAMPLES)]
     Retention(retention::RetentionCommand),
+    /// Packs of a bucket that are kept near
+    #[command(subcommand, after_help = tiers::EXAMPLES)]
+    Tier(tiers::TierCommand),
     /// Legal holds: what nobody can delete
     #[command(subcommand, after_help = holds::EXAMPLES)]
     Hold(holds::HoldCommand),
@@ -156,6 +159,7 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
         Command::Verify(arguments) => return verify::verify(&config, arguments).await,
         Command::Damage(command) => return damage::run(&config, command).await,
         Command::Retention(command) => retention::run(&config, command).await,
+        Command::Tier(command) => tiers::run(&config, command).await,
         Command::Hold(command) => holds::run(&config, command).await,
         Command::Reindex => return verify::reindex(&config).await,
         Command::Backup(arguments) => return backup::backup(&config, arguments).await,

@@ -14,6 +14,7 @@ use crate::{
     read::Inflated,
     retention::check_rules,
     sign_in::SignIns,
+    tiers::Opened,
 };
 use std::{
     path::Path,
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) believed: Believed,
     pub(crate) sign_ins: SignIns,
     pub(crate) inflated: Inflated,
+    pub(crate) opened: Opened,
     pub(crate) quarantine: Quarantine,
 }
 
@@ -64,6 +66,7 @@ impl Archive {
             believed: Believed::default(),
             sign_ins: SignIns::default(),
             inflated: Inflated::default(),
+            opened: Opened::default(),
             quarantine: Quarantine::default(),
         });
         tokio::spawn(watch_other_processes(Arc::downgrade(&inner)));

@@ -13,6 +13,9 @@ pub struct StorageConfig {
     pub database_url: Option<String>,
     /// `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///…`; unset: `data_dir/objects`. See docs/storage.md.
     pub store_url: Option<String>,
+    /// How many megabytes of packs are kept near, in `data_dir/cache`, where the store is a bucket; 0: none. What was used
+    /// longest ago goes first. See docs/storage.md.
+    pub cache_megabytes: u64,
     /// Encrypts packs in the store by the keys of `file:PATH`, `env:VARIABLE` or `command:COMMAND LINE` (for a key management
     /// service): a line `NAME SECRET` for each, as `pacs key new` prints it, the first for new packs, all for reading; unset:
     /// not encrypted. See docs/encryption.md.
@@ -63,6 +66,7 @@ impl Default for StorageConfig {
             data_dir: "yinghai-data".into(),
             database_url: None,
             store_url: None,
+            cache_megabytes: 0,
             keys: None,
             cipher: Cipher::default(),
             quiet_seconds: 10,

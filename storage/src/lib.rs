@@ -23,6 +23,7 @@
 //! | `find` | [`pacs_core::query::Query`] → SQL → rows |
 //! | `read`, `metadata` | what is stored, as bytes, frames and DICOM JSON |
 //! | `objects`, `encryption` | packs by key, with ranged reads, encrypted if so configured |
+//! | [`tiers`] | packs of a bucket kept near |
 //! | `store`, `bucket` | objects by key: a local folder, or a bucket by URL |
 //! | [`outbox`] | events, written in the transaction that caused them |
 //! | `sweep` | quiet series, removal |
@@ -80,6 +81,7 @@ mod sign_in;
 mod spool;
 mod store;
 mod sweep;
+pub mod tiers;
 mod verify;
 mod versions;
 
@@ -104,5 +106,6 @@ pub use reindex::Reindexed;
 pub use rekey::{KeyUse, Rekeyed};
 pub use replica::{ReplicaStatus, Replicator};
 pub use retention::{Cursor, Deletion, Expiry, Hold, Holding, Page, PatientClass, RetentionRule, StudyTerm, TermState};
+pub use tiers::{CacheUse, Prefetched};
 pub use verify::{Scrubbed, Verification};
 pub use versions::Version;

@@ -10,6 +10,7 @@ use crate::{
     ingest::blocking,
     spool::PACK,
     store::{Source, Store},
+    tiers::{Cache, Misses, Tee},
 };
 use bytes::{Bytes, BytesMut};
 use futures::{
@@ -34,15 +35,22 @@ const CHECKED: u64 = 64 << 10;
 const REMEMBERED: usize = 4096;
 /// More bytes than this are decrypted where they hold nobody up.
 const AT_ONCE: usize = 256 << 10;
+/// Bytes of a pack kept near that are read in one go where it is streamed.
+const STEP: u64 = 1 << 20;
 /// Frames of a stream that are decrypted together.
 const FRAMES: u64 = 16;
 
 type Stream = BoxStream<'static, Result<Bytes, ArchiveError>>;
 
+/// Cheap to clone; clones remember the same headers.
+#[derive(Clone)]
 pub(crate) struct Objects {
     pub(crate) store: Store,
-    ring: KeyRing,
-    opened: Mutex<LruCache<String, Arc<Opened>>>,
+    ring: Arc<KeyRing>,
+    opened: Arc<Mutex<LruCache<String, Arc<Opened>>>>,
+    /// Packs of a bucket that are kept near, as they are there.
+    pub(crate) near: Option<Cache>,
+    pub(crate) misses: Arc<Misses>,
 }
 
 impl Objects {
@@ -51,13 +59,22 @@ impl Objects {
             None => Store::of_folder(config.data_dir.join("objects")).await?,
             Some(url) => Store::by_url(url).await?,
         };
-        Self::in_store(store, config).await
+        let is_cached = config.cache_megabytes > 0 && !store.is_local();
+        let near = is_cached
+            .then(|| Cache::open(config.data_dir.join("cache"), config.cache_megabytes.saturating_mul(1 << 20)));
+        Ok(Self { near: near.transpose()?, ..Self::in_store(store, config).await? })
     }
 
     /// Packs in another store than the archive's own, with the same key ring.
     pub(crate) async fn in_store(store: Store, config: &StorageConfig) -> Result<Self, ArchiveError> {
         let ring = load_ring(config.keys.as_deref(), config.cipher).await?;
-        Ok(Self { store, ring, opened: Mutex::new(LruCache::new(REMEMBERED)) })
+        let opened = Arc::new(Mutex::new(LruCache::new(REMEMBERED)));
+        Ok(Self { store, ring: Arc::new(ring), opened, near: None, misses: Arc::default() })
+    }
+
+    /// The objects as the store has them: what is kept near is not asked.
+    pub(crate) fn stored(&self) -> Self {
+        Self { near: None, ..self.clone() }
     }
 
     /// The lock of new packs, if they are encrypted.
@@ -68,17 +85,34 @@ impl Objects {
     /// Moves or copies a synced file of the spool into the store, which may leave the file where it is. The object is
     /// durable when this returns; one that was not just moved has been looked at again.
     pub(crate) async fn put(&self, spooled: &Path, key: &str) -> Result<(), ArchiveError> {
-        self.opened().remove(key);
-        match Lock::of(key) {
-            None if self.store.is_local() => return self.store.put_file(spooled, key).await,
-            None => self.store.put_file(spooled, key).await?,
-            Some(lock) => {
-                let file = File::open(spooled)?;
-                let len = file.metadata()?.len();
-                self.store.put(self.sealing(&lock, file, len, key)?, key).await?;
-            }
+        self.forget(key);
+        let lock = Lock::of(key);
+        if lock.is_none() && self.store.is_local() {
+            return self.store.put_file(spooled, key).await;
         }
-        self.check_copy(spooled, key).await
+        let file = File::open(spooled)?;
+        let len = file.metadata()?.len();
+        let (source, len): (Source, u64) = match &lock {
+            Some(lock) => (self.sealing(lock, file, len, key)?, sealed_len(len)),
+            None => (Box::new(file), len),
+        };
+        let filling = match self.near.clone() {
+            Some(near) => near.begin(key, len).await,
+            None => None,
+        };
+        let (source, kept) = Tee::new(source, filling);
+        self.store.put(Box::new(source), key).await?;
+        self.stored().check_copy(spooled, key).await?;
+        kept.keep(len);
+        Ok(())
+    }
+
+    /// What is remembered of an object, or kept of it near.
+    pub(crate) fn forget(&self, key: &str) {
+        self.opened().remove(key);
+        if let Some(near) = &self.near {
+            near.forget(key);
+        }
     }
 
     /// Copies the first `len` bytes of a file.
@@ -139,7 +173,8 @@ impl Objects {
         if Lock::of(key).is_none() {
             return self.store.len(key).await;
         }
-        match self.read_header(key).await {
+        // What is kept near does not say that it is in the store still.
+        match self.stored().read_header(key).await {
             Ok(opened) => Ok(Some(opened.plain_len)),
             Err(ArchiveError::Store(object_store::Error::NotFound { .. })) => Ok(None),
             Err(error) => Err(error),
@@ -148,6 +183,10 @@ impl Objects {
 
     /// Bytes of a pack as one stream.
     pub(crate) async fn stream(&self, key: &str, range: Range<u64>) -> Result<Stream, ArchiveError> {
+        if let Some(len) = self.len_near(key).await? {
+            return Ok(self.steps(key, range.start..range.end.min(len)));
+        }
+        self.count_miss(key, range.end.saturating_sub(range.start));
         if Lock::of(key).is_none() {
             return self.store.stream(key, range).await;
         }
@@ -169,7 +208,7 @@ impl Objects {
     /// Several ranges; near ones are read together.
     pub(crate) async fn read_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
         if Lock::of(key).is_none() {
-            let parts = self.store.read_ranges(key, ranges).await?;
+            let parts = self.object_ranges(key, ranges).await?;
             return ranges.iter().zip(parts).map(|(range, bytes)| whole(key, range, bytes)).collect();
         }
         match self.read_sealed(key, ranges).await {
@@ -185,7 +224,7 @@ impl Objects {
     async fn read_sealed(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
         let outer: Vec<_> = ranges.iter().map(covering).collect();
         // Together, so that a cold read takes no longer than that of a plain pack.
-        let (opened, sealed) = join(self.header(key), self.store.read_ranges(key, &outer)).await;
+        let (opened, sealed) = join(self.header(key), self.object_ranges(key, &outer)).await;
         // Of two errors that of the header tells more.
         let (opened, sealed) = (opened?, sealed?);
         let end = sealed_len(opened.plain_len);
@@ -210,7 +249,7 @@ impl Objects {
     }
 
     async fn read_header(&self, key: &str) -> Result<Arc<Opened>, ArchiveError> {
-        let (header, actual) = self.store.read_start(key, HEADER_LEN).await?;
+        let (header, actual) = self.object_start(key, HEADER_LEN).await?;
         let opened = Opened::read(&self.ring, key, &header).map_err(|why| refused(key, why))?;
         let expected = sealed_len(opened.plain_len);
         if actual != expected {
@@ -223,8 +262,48 @@ impl Objects {
 
     /// Removes a pack; one that is gone already is no failure.
     pub(crate) async fn remove(&self, key: &str) -> Result<(), ArchiveError> {
-        self.opened().remove(key);
+        self.forget(key);
         self.store.remove(key).await
+    }
+
+    /// Ranges of an object as it is in the store.
+    async fn object_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
+        if let Some(near) = &self.near
+            && let Some(parts) = near.read_ranges(key, ranges).await
+        {
+            return Ok(parts);
+        }
+        self.count_miss(key, ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum());
+        self.store.read_ranges(key, ranges).await
+    }
+
+    async fn object_start(&self, key: &str, len: u64) -> Result<(Bytes, u64), ArchiveError> {
+        if let Some(near) = &self.near
+            && let Some(whole) = near.len(key).await
+            && let Some(start) =
+                near.read_ranges(key, std::slice::from_ref(&(0..len))).await.and_then(|mut parts| parts.pop())
+        {
+            return Ok((start, whole));
+        }
+        self.store.read_start(key, len).await
+    }
+
+    /// Bytes of a pack that is kept near.
+    async fn len_near(&self, key: &str) -> Result<Option<u64>, ArchiveError> {
+        let Some(near) = &self.near else { return Ok(None) };
+        let Some(len) = near.len(key).await else { return Ok(None) };
+        if Lock::of(key).is_none() { Ok(Some(len)) } else { Ok(Some(self.header(key).await?.plain_len)) }
+    }
+
+    /// A stretch read piece by piece: if the file goes meanwhile, the store has the rest.
+    fn steps(&self, key: &str, range: Range<u64>) -> Stream {
+        let steps = range.clone().step_by(STEP as usize).map(move |at| at..range.end.min(at.saturating_add(STEP)));
+        let (objects, key) = (self.clone(), key.to_owned());
+        let read = move |step| {
+            let (objects, key) = (objects.clone(), key.clone());
+            async move { objects.read_range(&key, step).await }
+        };
+        stream::iter(steps).then(read).boxed()
     }
 
     fn opened(&self) -> MutexGuard<'_, LruCache<String, Arc<Opened>>> {

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod peers;
 pub mod replica;
 pub mod retention;
+pub mod tiers;
 pub mod verify;
 
 /// The archive that the configuration names, beside a running server if there is one.

@@ -43,6 +43,7 @@ impl Archive {
 impl Objects {
     /// Takes an object out of the way of readers; one that is gone already is no failure.
     pub(crate) async fn put_aside(&self, key: &str) -> Result<(), ArchiveError> {
+        self.forget(key);
         self.store.rename(key, &aside(key)).await
     }
 }

@@ -152,7 +152,12 @@ impl Inner {
     }
 
     async fn feed(self: &Arc<Self>, thing: &Thing, seen: &mut Seen<'_>) -> Result<(), ArchiveError> {
-        let mut stream = self.stream_pack(&thing.place, thing.stretch()).await?;
+        let (place, objects) = (&thing.place, &self.objects);
+        let mut stream = match place.sealed && objects.near.is_some() {
+            // What is kept near says nothing about the store.
+            true => objects.stored().stream(&place.key, thing.stretch()).await?,
+            false => self.stream_pack(place, thing.stretch()).await?,
+        };
         while let Some(piece) = stream.try_next().await? {
             seen.take(&piece);
         }
@@ -161,7 +166,7 @@ impl Inner {
 
     async fn read_parts(&self, parts: &Parts) -> Result<bool, ArchiveError> {
         let start = parts.trailer.metadata_offset.saturating_sub(BLOCK);
-        let bytes = self.read_pack(&parts.place, start..parts.byte_len).await?;
+        let bytes = self.objects.stored().read_range(&parts.place.key, start..parts.byte_len).await?;
         let part = |offset: u64, len: u64| {
             let at = usize::try_from(offset.checked_sub(start)?).ok()?;
             bytes.get(at..at.checked_add(usize::try_from(len).ok()?)?)

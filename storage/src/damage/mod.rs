@@ -115,6 +115,8 @@ impl Inner {
 
     /// As [`Self::suspect`], of what lies at a place: an instance's record, or at 0 a pack's own parts.
     pub(crate) fn suspect_place(self: &Arc<Self>, place: &Place) {
+        // An answer that was garbled on its way may have been kept.
+        self.objects.forget(&place.key);
         let (archive, place) = (self.clone(), place.clone());
         tokio::spawn(async move {
             if let Err(error) = archive.look_at(&place).await {

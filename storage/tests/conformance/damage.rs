@@ -18,13 +18,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use storage::{Archive, ArchiveError, Outcome, What};
 
 /// The objects of an archive behind its back.
-enum Objects {
+pub enum Objects {
     Folder(PathBuf),
     Bucket(Arc<dyn ObjectStore>, String),
 }
 
 impl Objects {
-    fn of(home: &Home) -> Self {
+    pub fn of(home: &Home) -> Self {
         match &home.config.store_url {
             None => Self::Folder(home.config.data_dir.join("objects")),
             Some(url) => {
@@ -36,7 +36,7 @@ impl Objects {
     }
 
     /// Packs in order of their names.
-    async fn names(&self) -> Vec<String> {
+    pub async fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = match self {
             Self::Folder(folder) => files(folder, "tar").iter().map(|file| file.display().to_string()).collect(),
             Self::Bucket(store, prefix) => {
@@ -48,7 +48,7 @@ impl Objects {
         names
     }
 
-    async fn get(&self, name: &str) -> Vec<u8> {
+    pub async fn get(&self, name: &str) -> Vec<u8> {
         match self {
             Self::Folder(_) => std::fs::read(name).expect("an object"),
             Self::Bucket(store, _) => {
@@ -57,7 +57,7 @@ impl Objects {
         }
     }
 
-    async fn put(&self, name: &str, bytes: &[u8]) {
+    pub async fn put(&self, name: &str, bytes: &[u8]) {
         match self {
             Self::Folder(_) => std::fs::write(name, bytes).expect("written"),
             Self::Bucket(store, _) => drop(store.put(&Key::from(name), bytes.to_vec().into()).await.expect("put")),
@@ -105,7 +105,7 @@ async fn filled(home: &Home) -> (Archive, Objects, String) {
 }
 
 /// What was just committed is due in a moment.
-async fn seal(archive: &Archive) {
+pub async fn seal(archive: &Archive) {
     while archive.seal_quiet_packs().await == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

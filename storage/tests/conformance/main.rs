@@ -19,5 +19,6 @@ mod proxy;
 mod replica;
 mod retention;
 mod support;
+mod tiers;
 mod versions;
 mod work;
