@@ -14,6 +14,9 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 /// File Meta Information is a few hundred bytes.
 const BUFFER: usize = 1 << 10;
 
+const PREAMBLE: usize = 128;
+const PREFIX: &[u8] = b"DICM";
+
 /// What we put into (0002,0012) and (0002,0013), and tell peers of an association (PS3.7 §D.3.3.2).
 pub const IMPLEMENTATION_CLASS_UID: &str = "2.25.169087126487354126018573465298714651347";
 pub const IMPLEMENTATION_VERSION_NAME: &str = "YINGHAI_0_1";
@@ -138,12 +141,40 @@ pub fn write_meta(
         let ae: String = ae.chars().filter(|c| c.is_ascii() && !c.is_ascii_control()).take(16).collect();
         write_element(&mut group, tags::SOURCE_APPLICATION_ENTITY_TITLE, VR::AE, ae.as_bytes());
     }
-    let mut file = vec![0; 128];
-    file.extend_from_slice(b"DICM");
     let len = u32::try_from(group.len()).expect("eight short elements");
+    with_group_length(&[0; PREAMBLE], len, &group)
+}
+
+fn with_group_length(preamble: &[u8], len: u32, group: &[u8]) -> Vec<u8> {
+    let mut file = [preamble, PREFIX].concat();
     write_element(&mut file, tags::FILE_META_INFORMATION_GROUP_LENGTH, VR::UL, &len.to_le_bytes());
-    file.append(&mut group);
+    file.extend_from_slice(group);
     file
+}
+
+/// The bytes before the data set of a Part 10 file, with another Transfer Syntax UID and the group length that is right
+/// then. `None` where there is no File Meta Information, or it names no transfer syntax.
+pub fn with_transfer_syntax(head: &[u8], transfer_syntax: &TransferSyntax) -> Option<Vec<u8>> {
+    let (preamble, rest) = head.split_at_checked(PREAMBLE)?;
+    let old = rest.strip_prefix(PREFIX)?;
+    let mut source = Source::new(BufReader::new(std::io::Cursor::new(old)), 0, old.len() as u64);
+    let (mut group, mut is_named) = (Vec::new(), false);
+    while source.left() > 0 {
+        let start = source.position();
+        let Header { tag, len, .. } = header::read(&mut source, Syntax::EXPLICIT).ok()?;
+        let end = source.position() + u64::from(len);
+        source.skip(len.into()).ok()?;
+        match tag {
+            tags::FILE_META_INFORMATION_GROUP_LENGTH => {}
+            tags::TRANSFER_SYNTAX_UID => {
+                write_element(&mut group, tag, VR::UI, transfer_syntax.uid().as_str().as_bytes());
+                is_named = true;
+            }
+            _ => group.extend_from_slice(old.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)?),
+        }
+    }
+    let len = u32::try_from(group.len()).ok().filter(|_| is_named)?;
+    Some(with_group_length(preamble, len, &group))
 }
 
 /// One element in explicit VR little endian; its value is short and padded to even length here.

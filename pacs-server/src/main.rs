@@ -3,8 +3,8 @@
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pacs_server::{
     commands::{
-        accounts, backup, correct, damage, demo, doctor, echo, export, holds, import, jobs, keys, peers, replica,
-        retention, tiers, verify,
+        accounts, backup, correct, damage, demo, doctor, echo, export, holds, import, jobs, keys, peers, recompress,
+        replica, retention, tiers, verify,
     },
     config::{self, Effective, Settings},
     serve, telemetry,
@@ -82,6 +82,8 @@ enum Command {
     /// Encrypt packs again that are not as the configuration wants them: after a change of keys or cipher
     #[command(after_help = keys::REKEY_EXAMPLES)]
     Rekey,
+    /// Encode frames anew without loss, by the rules of storage.recompression
+    Recompress(recompress::Arguments),
     /// C-ECHO a peer, or the running server
     Echo(echo::Arguments),
     /// Users
@@ -168,6 +170,7 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
         Command::Correct(command) => correct::run(&config, command).await,
         Command::Key(keys::KeyCommand::New { name }) => keys::new(&name),
         Command::Rekey => return keys::rekey(&config).await,
+        Command::Recompress(arguments) => return recompress::run(&config, arguments).await,
         Command::Echo(arguments) => echo::run(&config, arguments).await,
         Command::User(command) => accounts::run_user(&config, command).await,
         Command::Token(command) => accounts::run_token(&config, command).await,

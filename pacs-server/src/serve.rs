@@ -95,6 +95,9 @@ fn start_rooms(
 ) {
     rooms.spawn(sweep(archive.clone(), shutdown.clone()));
     rooms.spawn(care(archive.clone(), shutdown.clone()));
+    if !config.storage.recompression.is_empty() {
+        rooms.spawn(recompress(archive.clone(), shutdown.clone()));
+    }
     rooms.spawn(mend(archive.clone(), shutdown.clone()));
     if config.storage.delete_expired {
         rooms.spawn(expire(archive.clone(), shutdown.clone()));
@@ -260,6 +263,29 @@ async fn replicate(replicator: Replicator, shutdown: CancellationToken) -> anyho
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             () = tokio::time::sleep(rest) => {}
+        }
+    }
+}
+
+/// Encodes frames of sealed packs anew, one pack after the other.
+async fn recompress(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut clock = tokio::time::interval(SWEEP);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = clock.tick() => {}
+        }
+        let worked = async {
+            while archive.recompress_one_pack().await? {}
+            Ok::<_, storage::ArchiveError>(())
+        };
+        tokio::select! {
+            // What is broken off here is another process's when the lease ends.
+            () = shutdown.cancelled() => return Ok(()),
+            worked = worked => if let Err(error) = worked {
+                tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "recompression failed");
+            }
         }
     }
 }

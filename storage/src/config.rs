@@ -1,6 +1,6 @@
 //! Settings of the archive.
 
-use crate::{encryption::Cipher, retention::RetentionRule};
+use crate::{encryption::Cipher, recompression::RecompressionRule, retention::RetentionRule};
 use std::path::PathBuf;
 
 /// Where and how the archive keeps its data.
@@ -45,6 +45,9 @@ pub struct StorageConfig {
     /// Other content under a SOP Instance UID that its series holds already: `keep-both` (the first stays what is seen),
     /// `keep-latest` (both are kept, the newest is seen) or `reject`.
     pub same_uid_other_content: SameUidOtherContent,
+    /// Rules by which frames are encoded anew without loss when a series is sealed, each with `modalities`, `sop_classes`,
+    /// `from`, `min_bytes` and `to`. See docs/recompression.md.
+    pub recompression: Vec<RecompressionRule>,
 }
 
 /// What becomes of other content under a held SOP Instance UID.
@@ -79,6 +82,7 @@ impl Default for StorageConfig {
             replica_url: None,
             replica_keep_days: 7,
             same_uid_other_content: SameUidOtherContent::default(),
+            recompression: Vec::new(),
         }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "corrections", include_str!("../migrations/0003_corrections.sql")),
     (4, "retention", include_str!("../migrations/0004_retention.sql")),
     (5, "damage", include_str!("../migrations/0005_damage.sql")),
+    (6, "recompression", include_str!("../migrations/0006_recompression.sql")),
 ];
 
 /// The version of the catalog after all of them.

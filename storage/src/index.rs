@@ -40,6 +40,8 @@ pub(crate) struct NewInstance {
     pub(crate) record_len: i64,
     /// [`pacs_core::frame_layout::FrameLayout`] as JSON: empty without pixel data, [`IN_RECORD`] where it is long.
     pub(crate) frame_layout: String,
+    /// [`crate::Recompressed`] as JSON; empty for what is as received.
+    pub(crate) recompressed: String,
     pub(crate) same_uid_other_content: SameUidOtherContent,
 }
 
@@ -68,7 +70,9 @@ impl NewInstance {
         if frame_layout.len() > LONGEST_LAYOUT {
             IN_RECORD.clone_into(&mut frame_layout);
         }
+        let recompressed = record.recompressed.as_ref().map(serde_json::to_string).transpose();
         Ok(Self {
+            recompressed: recompressed.map_err(|e| ArchiveError::Internal(e.to_string()))?.unwrap_or_default(),
             byte_len: fits(record.byte_len)?,
             data_set_offset: fits(record.data_set_offset)?,
             pack_offset: fits(placed.offset)?,
@@ -324,7 +328,8 @@ async fn put_instance(
         .bind(new.record.received_at)
         .bind(row.version)
         .bind(i64::from(row.is_current))
-        .bind(&new.record.actor);
+        .bind(&new.record.actor)
+        .bind(&new.recompressed);
     let statement = bind_values(statement, Level::Instance, |attribute| value(facts, attribute));
     Ok(statement.execute(&mut *change.transaction).await?.rows_affected() > 0)
 }
@@ -519,12 +524,12 @@ static PUT_PATIENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 static PUT_INSTANCE: LazyLock<String> = LazyLock::new(|| {
-    let (names, values, _) = attribute_columns(Level::Instance, 16);
+    let (names, values, _) = attribute_columns(Level::Instance, 17);
     format!(
         "insert into instance (instance_key, series_key, available_transfer_syntax_uid, instance_order, pack_key,
             pack_offset, byte_len, record_len, data_set_offset, data_set_digest, checksum, frame_layout, stored_at,
-            version, is_current, received_from{names})
-        select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16{values}
+            version, is_current, received_from, recompressed{names})
+        select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17{values}
         where exists (select 1 from series where series_key = $2)
         on conflict do nothing"
     )

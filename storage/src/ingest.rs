@@ -357,6 +357,7 @@ impl Described {
             actor: actor.to_owned(),
             place: place.to_owned(),
             is_copy: false,
+            recompressed: None,
         };
         Ok(Self { facts, record, metadata })
     }

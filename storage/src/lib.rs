@@ -10,6 +10,7 @@
 //! | `reserve` | room kept for the way out when the disk is full |
 //! | `sealing` | a pack goes from the spool into the store |
 //! | `compaction` | packs made anew: without what was deleted, and one of many |
+//! | `recompression` | frames encoded anew without loss, by rule |
 //! | `rekey` | packs encrypted again, after a change of keys |
 //! | [`damage`] | what is damaged: found, kept from readers, mended |
 //! | `verify`, `reindex` | catalog and store compared; a catalog made anew |
@@ -71,6 +72,7 @@ mod password;
 pub mod peers;
 mod read;
 mod reader;
+mod recompression;
 mod reindex;
 mod rekey;
 mod replica;
@@ -102,6 +104,7 @@ pub use outbox::{Event, EventKind};
 pub use peers::Peer;
 pub use read::StoredInstance;
 pub use reader::InstanceReader;
+pub use recompression::{Recompressed, Recompression, RecompressionRule, RecompressionTarget};
 pub use reindex::Reindexed;
 pub use rekey::{KeyUse, Rekeyed};
 pub use replica::{ReplicaStatus, Replicator};

@@ -115,7 +115,7 @@ impl Archive {
     /// DICOM JSON of one instance, whichever version it is, as [`Self::read`] gives its file; BulkDataURIs as in
     /// [`Self::metadata_text`].
     pub async fn metadata_of(&self, instance: &StoredInstance) -> Result<String, ArchiveError> {
-        let text = self.inner.item_at(instance.id, &instance.place, instance.len).await?;
+        let text = self.inner.item_at(instance.key, &instance.place, instance.len).await?;
         match &instance.view {
             Some(view) => corrected_item(&text, view),
             None => Ok(text),

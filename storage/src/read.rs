@@ -51,6 +51,8 @@ pub struct StoredInstance {
     /// Where its data set starts in that file.
     pub data_set_offset: u64,
     pub frames: Option<FrameLayout>,
+    /// Of its row.
+    pub(crate) key: i64,
     pub(crate) place: Place,
     /// What is laid over it where it is read as it is seen, not as it was received.
     pub(crate) view: Option<Arc<View>>,
@@ -220,7 +222,7 @@ impl Archive {
         &self,
         instance: &StoredInstance,
     ) -> Result<BoxStream<'static, Result<Bytes, ArchiveError>>, ArchiveError> {
-        self.read_whole(instance.id, &instance.place, instance.len, &instance.sop_instance).await
+        self.read_whole(instance.key, &instance.place, instance.len, &instance.sop_instance).await
     }
 
     pub(crate) async fn read_whole(&self, id: i64, place: &Place, len: u64, uid: &Uid) -> Result<Stream, ArchiveError> {
@@ -247,7 +249,7 @@ impl Archive {
         self.refuse_damaged(instance)?;
         let ranges: Vec<_> = ranges.iter().map(|range| instance.in_pack(range)).collect();
         let parts = self.inner.read_pack_ranges(&instance.place, &ranges).await;
-        parts.inspect_err(|error| self.inner.suspect(instance.id, error))
+        parts.inspect_err(|error| self.inner.suspect(instance.key, error))
     }
 
     /// Frame `index` (from 0) as encoded, fragments joined, and the bit offset for 1-bit native frames. One read where
@@ -462,7 +464,8 @@ fn located(row: &AnyRow) -> Result<(StoredInstance, String), ArchiveError> {
         data_set_offset: number(6)?,
         frames: None,
         place: place(row, 8)?,
-        id: row.try_get(13)?,
+        key: row.try_get(13)?,
+        id: row.try_get(16)?,
         version: version_number(row.try_get(14)?),
         view: None,
     };
@@ -492,7 +495,8 @@ macro_rules! select_instances {
         concat!(
             "select st.study_instance_uid, se.series_instance_uid, i.sop_instance_uid, i.sop_class_uid,
                 i.available_transfer_syntax_uid, i.byte_len, i.data_set_offset, i.frame_layout, p.object_key, p.sealed,
-                i.pack_offset, i.record_len, i.checksum, i.instance_key, i.version, st.corrected",
+                i.pack_offset, i.record_len, i.checksum, i.instance_key, i.version, st.corrected,
+                case when i.content_key > 0 then i.content_key else i.instance_key end",
             $more,
             " from study st join series se on se.study_key = st.study_key
                 join instance i on i.series_key = se.series_key join pack p on p.pack_key = i.pack_key ",

@@ -48,7 +48,7 @@ impl Archive {
 }
 
 impl Inner {
-    async fn seal(&self, pack: &Arc<OpenPack>) -> Result<(), ArchiveError> {
+    async fn seal(self: &Arc<Self>, pack: &Arc<OpenPack>) -> Result<(), ArchiveError> {
         let contents = self.contents(&pack.key).await?;
         if contents.kept.is_empty() {
             self.discard(pack).await?;
@@ -61,6 +61,7 @@ impl Inner {
             let position = if footer.is_whole { contents.position } else { OUT_OF_DATE };
             self.note_sealed(&pack.key, footer, position).await?;
             self.note_small_packs(&pack.key).await?;
+            self.note_to_recompress(&pack.key).await?;
         }
         self.packs.forget(pack);
         match tokio::fs::remove_file(&pack.path).await {

@@ -13,6 +13,7 @@ use crate::{
     ingest::Outcome,
     non_patient::HELD_NON_PATIENT,
     read::{StoredInstance, select_instances},
+    recompression::Recompressed,
 };
 use pacs_core::{Uid, instance::Instance};
 use sqlx::{Row, any::AnyRow};
@@ -30,6 +31,8 @@ pub struct Version {
     pub received_from: String,
     /// BLAKE3 of data set and transfer syntax UID, in base64url.
     pub digest: String,
+    /// What was received, where the stored file is not that but has its frames encoded anew; `digest` is of what was received.
+    pub recompressed: Option<Recompressed>,
 }
 
 impl Archive {
@@ -56,6 +59,10 @@ fn version(row: &AnyRow, instance: StoredInstance) -> Result<Version, ArchiveErr
         stored_at: row.try_get("stored_at")?,
         received_from: row.try_get("received_from")?,
         digest: row.try_get("data_set_digest")?,
+        recompressed: match row.try_get("recompressed")? {
+            "" => None,
+            json => Some(serde_json::from_str(json).map_err(|e| ArchiveError::Internal(e.to_string()))?),
+        },
     })
 }
 
@@ -181,7 +188,7 @@ pub(crate) async fn make_room(
 }
 
 const VERSIONS: &str = select_instances!(
-    ", i.is_current, i.stored_at, i.received_from, i.data_set_digest",
+    ", i.is_current, i.stored_at, i.received_from, i.data_set_digest, i.recompressed",
     "where st.study_instance_uid = $1 and se.series_instance_uid = $2 and i.sop_instance_uid = $3 order by i.version"
 );
 

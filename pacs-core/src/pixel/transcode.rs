@@ -5,7 +5,10 @@ use super::{
     decode::{caught, decode, decode_caught},
     encode::encode,
 };
-use crate::transfer_syntax::{Codec, TransferSyntax};
+use crate::{
+    data_set::ScanError,
+    transfer_syntax::{Codec, TransferSyntax},
+};
 
 /// Why an image stays as it is.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +21,10 @@ pub enum Unfit {
     HighBits,
     #[error("what was encoded decodes to other pixels")]
     Differs,
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    #[error("reading or writing failed")]
+    Io(#[from] std::io::Error),
 }
 
 /// Encodes the frames of one image anew.

@@ -17,6 +17,7 @@ pub mod import;
 pub mod jobs;
 pub mod keys;
 pub mod peers;
+pub mod recompress;
 pub mod replica;
 pub mod retention;
 pub mod tiers;

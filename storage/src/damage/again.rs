@@ -29,7 +29,7 @@ impl Inner {
         if described.record.checksum != place.checksum {
             return Err(ArchiveError::Damaged(place.key.clone()));
         }
-        Ok((described.record, described.metadata))
+        Ok((self.as_catalogued(place, described.record).await?, described.metadata))
     }
 
     /// What the catalog knows of an instance whose DICOM JSON is lost with it: which one it is, and that it cannot be

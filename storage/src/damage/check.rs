@@ -39,6 +39,11 @@ impl Thing {
         })
     }
 
+    /// Whether a file is the same data set as was received, or the very bytes that are to be here.
+    pub(crate) fn is_same(&self, file: &Record) -> bool {
+        file.digest == self.digest || file.byte_len == self.len && file.checksum == self.place.checksum
+    }
+
     /// From the TAR header before the file to the end of the record behind it.
     fn stretch(&self) -> Range<u64> {
         let start = self.place.offset.saturating_sub(BLOCK);

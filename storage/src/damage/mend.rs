@@ -82,9 +82,7 @@ impl Archive {
                 incoming.write(&piece).await?;
             }
             let Ok((described, body)) = incoming.describe().await else { continue };
-            if described.record.digest == thing.digest
-                && self.inner.replace(thing.key, described, body, &place.name).await?
-            {
+            if thing.is_same(&described.record) && self.inner.replace(thing.key, described, body, &place.name).await? {
                 return Ok(true);
             }
         }
@@ -118,8 +116,12 @@ impl Inner {
         by: &str,
     ) -> Result<bool, ArchiveError> {
         let Some(thing) = self.thing(key).await? else { return Ok(false) };
-        if described.record.digest != thing.digest {
+        if !thing.is_same(&described.record) {
             return Err(ArchiveError::Damaged(thing.sop_instance));
+        }
+        // The very bytes may be of our making, what was received never is.
+        if described.record.digest != thing.digest {
+            described.record = self.as_catalogued(&thing.place, described.record).await?;
         }
         described.record = self.as_received(key, described.record).await?;
         let archive = self.clone();
@@ -160,6 +162,7 @@ async fn switch(change: &mut Change<'_>, thing: &Thing, new: &NewInstance, posit
     let Some(row) = row else { return Ok(false) };
     let (old_pack, series): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     let pack = put_pack(change, &new.placed.key, series).await?;
+    let syntax = new.record.transfer_syntax.as_str();
     let place = |statement| {
         sqlx::query(statement)
             .bind(thing.key)
@@ -172,7 +175,9 @@ async fn switch(change: &mut Change<'_>, thing: &Thing, new: &NewInstance, posit
             .bind(i64::from(new.record.checksum))
     };
     let mut switched = 0;
-    for statement in [place(SWITCH).bind(&new.frame_layout), place(SWITCH_NON_PATIENT)] {
+    for statement in
+        [place(SWITCH).bind(&new.frame_layout).bind(syntax).bind(&new.recompressed), place(SWITCH_NON_PATIENT)]
+    {
         switched += statement.execute(&mut *change.transaction).await?.rows_affected();
     }
     let grown = new.byte_len.saturating_sub(i64::try_from(thing.len).unwrap_or(i64::MAX));
@@ -191,7 +196,8 @@ const RECEIVED: &str = "select received_from, stored_at from instance where inst
 const OLD_PACK: &str = "select pack_key, series_key from pack where object_key = $1";
 
 const SWITCH: &str = "update instance set pack_key = $3, pack_offset = $4, record_len = $5, byte_len = $6,
-        data_set_offset = $7, checksum = $8, frame_layout = $9
+        data_set_offset = $7, checksum = $8, frame_layout = $9, available_transfer_syntax_uid = $10, recompressed = $11,
+        content_key = case when $11 = '' then 0 else content_key end
     where instance_key = $1 and pack_key = $2";
 
 const SWITCH_NON_PATIENT: &str = "update non_patient_object set pack_key = $3, pack_offset = $4, record_len = $5,

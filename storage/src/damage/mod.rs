@@ -81,7 +81,7 @@ impl Archive {
     /// An error if the bytes of an instance are known to be damaged. To be asked before an answer that is not read from
     /// them, such as one from a cache.
     pub fn refuse_damaged(&self, instance: &crate::StoredInstance) -> Result<(), ArchiveError> {
-        self.inner.refuse_damaged(instance.id, &instance.sop_instance)
+        self.inner.refuse_damaged(instance.key, &instance.sop_instance)
     }
 }
 

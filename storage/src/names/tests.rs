@@ -83,6 +83,7 @@ fn new_instance(n: usize) -> NewInstance {
         actor: "a test".to_owned(),
         place: String::new(),
         is_copy: false,
+        recompressed: None,
     };
     let described = Described { facts: Facts::Instance(facts), record, metadata: String::new() };
     let placed = Placed::sealed(&n.to_string(), 0, 0);

@@ -22,7 +22,7 @@ pub(crate) use open::{Growing, OpenPack, Slot, Undecided, path_of};
 pub(crate) use scan::{Found, scan};
 pub(crate) use seal::{Footer, Kept, TRAILER_LEN, read_trailer};
 
-use crate::{error::ArchiveError, facts::Facts};
+use crate::{error::ArchiveError, facts::Facts, recompression::Recompressed};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use pacs_core::{
     Tag, TransferSyntax, Uid,
@@ -59,7 +59,7 @@ pub(crate) struct Record {
     /// Of the Part 10 file.
     pub(crate) byte_len: u64,
     pub(crate) data_set_offset: u64,
-    /// Of the data set; see `digest`.
+    /// Of the data set as received; see `digest`.
     pub(crate) digest: String,
     /// CRC-32C of the Part 10 file.
     pub(crate) checksum: u32,
@@ -72,6 +72,9 @@ pub(crate) struct Record {
     /// nothing: the instance is where it was, or was deleted.
     #[serde(default)]
     pub(crate) is_copy: bool,
+    /// Its frames were encoded anew: the file is ours, `digest` is of what was received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) recompressed: Option<Recompressed>,
 }
 
 impl Record {

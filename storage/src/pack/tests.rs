@@ -24,6 +24,7 @@ pub(super) fn record(part10: &[u8]) -> Record {
         actor: "CT1".into(),
         place: "127.0.0.1".into(),
         is_copy: false,
+        recompressed: None,
     }
 }
 

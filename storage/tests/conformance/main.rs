@@ -16,6 +16,7 @@ mod packs;
 mod people;
 mod processes;
 mod proxy;
+mod recompression;
 mod replica;
 mod retention;
 mod support;

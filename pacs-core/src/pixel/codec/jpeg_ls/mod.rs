@@ -6,7 +6,7 @@ mod scan;
 #[cfg(feature = "encode")]
 mod write;
 
-use super::segments::{self, DRI, EOI, Fields, SOS, Segments};
+use super::segments::{DRI, EOI, Fields, SOS, Segments};
 use super::{Decoded, Shape};
 use crate::pixel::{ImagePixel, PixelError};
 use context::Preset;
@@ -77,7 +77,7 @@ pub(in crate::pixel) fn encode(image: &ImagePixel, precision: u8, samples: &[i32
         scan.extend([id, 0]);
     }
     scan.extend([0, u8::from(components > 1), 0]);
-    let mut encoded = vec![0xFF, segments::SOI];
+    let mut encoded = vec![0xFF, super::segments::SOI];
     for (code, payload) in [(SOF55, frame), (SOS, scan)] {
         encoded.extend([0xFF, code, 0, payload.len() as u8 + 2]);
         encoded.extend(payload);
