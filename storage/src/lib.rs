@@ -17,7 +17,8 @@
 //! | `replica` | packs and catalog copied continuously for a second site |
 //! | [`backup`] | packs and catalog in another place, and the way back |
 //! | `commit`, `batch` | the committer: rows and audit lines of all that waits in one transaction |
-//! | `index` | the rows of patient, study, series, instance: written and removed |
+//! | `index` | the rows of patient, study, series, instance, as they are written |
+//! | `removal` | rows removed, and counts made anew |
 //! | [`non_patient`] | palettes, protocols, templates: objects of no patient |
 //! | `versions` | several contents under one SOP Instance UID, and which is current |
 //! | `names` | the keys by which patients' names are found: in pinyin, by initials, by parts |
@@ -75,6 +76,7 @@ mod reader;
 mod recompression;
 mod reindex;
 mod rekey;
+mod removal;
 mod replica;
 mod reserve;
 pub mod retention;

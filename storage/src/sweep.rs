@@ -7,8 +7,8 @@ use crate::{
     commit::{Work, announce},
     database::Change,
     error::ArchiveError,
-    index::remove,
     outbox::{EventKind, NewEvent, write_event},
+    removal::remove,
     retention::{Grounds, check_reason, refuse_kept},
 };
 use pacs_core::Uid;

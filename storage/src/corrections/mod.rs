@@ -5,7 +5,7 @@
 //! | `rows` | corrections in the catalog, and in the store for a catalog that is made anew |
 //! | `owner` | to which patient a study belongs, by assignment and merge |
 //! | `settle` | the catalog's columns and counts brought in step with the corrections in force |
-//! | `view` | what a reader of a study sees, now or at a time |
+//! | `view`, `seen` | what a reader of a study sees, now or at a time |
 //! | `outgoing` | an instance's file as corrected |
 //! | `rejection` | instances hidden by rejection notes (IHE RAD TF, Imaging Object Change Management) |
 //!
@@ -16,6 +16,7 @@ mod outgoing;
 mod owner;
 mod rejection;
 mod rows;
+mod seen;
 mod settle;
 mod view;
 

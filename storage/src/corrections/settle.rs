@@ -10,9 +10,10 @@ use super::{
 use crate::{
     database::Change,
     error::ArchiveError,
-    index::{add_patient, columns, count_patient_again, count_study_again, match_columns, match_values, table},
+    index::{add_patient, columns, match_columns, match_values, table},
     names::{add_keys, remove_keys},
     outbox::{EventKind, NewEvent, write_event},
+    removal::{count_patient_again, count_study_again},
 };
 use pacs_core::{
     Tag, Uid,
