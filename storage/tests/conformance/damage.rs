@@ -171,8 +171,14 @@ async fn whatever_bit_is_flipped_a_whole_read_gives_what_was_received_or_an_erro
             assert_eq!(metadata.len(), 3, "byte {at}");
             assert_eq!(archive.damage(false).await.expect("a list").is_empty(), found.is_sound(), "byte {at}");
             objects.put(&pack, &good).await;
-            // What is whole again is forgotten by whoever looks next.
-            assert_sound(&archive).await;
+            // What is whole again is forgotten by whoever looks next; one who looked before may come to note it only now.
+            for _ in 0..100 {
+                assert_sound(&archive).await;
+                if archive.damage_count() == 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             assert_eq!(archive.damage_count(), 0, "byte {at}");
             assert_reads_back(&archive, &[1, 2, 3]).await;
         }
