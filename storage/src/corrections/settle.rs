@@ -97,6 +97,14 @@ async fn know(change: &mut Change<'_>, patient: &PatientKey, values: &mut Values
     }
 }
 
+/// Makes a patient that is not in the catalog yet.
+async fn enter(change: &mut Change<'_>, patient: &PatientKey, values: &Values) -> Result<(), sqlx::Error> {
+    let identity = [(tags::PATIENT_ID, &patient.id), (tags::ISSUER_OF_PATIENT_ID, &patient.issuer)];
+    let identity = identity.map(|(tag, value)| (tag, Some(value.clone())));
+    let values = values.clone().into_iter().chain(identity).collect();
+    add_patient(change, &patient.row(), &values).await
+}
+
 /// Brings the catalog in step with a correction that was just made, or undone.
 pub(super) async fn settle(change: &mut Change<'_>, correction: &Correction) -> Result<(), ArchiveError> {
     match (&correction.target, &correction.correcting) {
@@ -111,7 +119,7 @@ pub(super) async fn settle(change: &mut Change<'_>, correction: &Correction) -> 
         }
         (Target::Patient(from), Correcting::Merge(to, values)) => merge(change, from, to, values).await,
         (Target::Study(study), Correcting::Assignment(to, values)) => {
-            add_patient(change, &to.row(), values).await?;
+            enter(change, to, values).await?;
             give(change, study.as_str()).await
         }
         (target, correcting) => {
@@ -138,9 +146,8 @@ async fn merge(
     to: &PatientKey,
     values: &Values,
 ) -> Result<(), ArchiveError> {
-    let nothing = [(tags::PATIENT_ID, Some(from.id.clone())), (tags::ISSUER_OF_PATIENT_ID, Some(from.issuer.clone()))];
-    add_patient(change, &from.row(), &nothing.into()).await?;
-    add_patient(change, &to.row(), values).await?;
+    enter(change, from, &Values::new()).await?;
+    enter(change, to, values).await?;
     sqlx::query(MARK_PATIENT).bind(from.row()).execute(&mut *change.transaction).await?;
     let was_merged_into = merged_into(&mut change.transaction, &from.row()).await?;
     let mut along = HashSet::from([from.row()]);
@@ -176,7 +183,7 @@ async fn give(change: &mut Change<'_>, study: &str) -> Result<(), ArchiveError> 
         return Ok(());
     }
     if let Some(moved) = &owner.moved {
-        add_patient(change, &owner.key, &moved.values).await?;
+        enter(change, &moved.to, &moved.values).await?;
     }
     let statement = sqlx::query(GIVE).bind(study_key).bind(&owner.key).bind(&received);
     statement.execute(&mut *change.transaction).await?;

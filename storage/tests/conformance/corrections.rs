@@ -161,6 +161,7 @@ async fn a_study_is_given_to_another_patient_with_nothing_of_the_first_left_in_i
         let new = values(&[(tags::PATIENT_NAME, Some("Wang^Wu")), (tags::PATIENT_SEX, Some("M"))]);
         correct(&archive, Target::Study(uid("1.1")), Correcting::Assignment(patient("P3"), new)).await;
         assert_eq!(studies_of(&archive, tags::PATIENT_NAME, "Wang^Wu").await, 1);
+        assert_eq!(studies_of(&archive, tags::PATIENT_ID, "P3").await, 1);
         assert_eq!(seen(&archive, &wrong, tags::PATIENT_ID).await, "P3");
     })
     .await;
