@@ -38,7 +38,7 @@ pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
         let all = (0..frames::count(&instance)).collect();
         return frames::answer(&asked, instance, all).await;
     }
-    let tag = entity_tag((instance.id, path));
+    let tag = entity_tag((instance.id, instance.corrected_at(), path));
     if is_held(&asked.headers, &tag) {
         return Ok(not_modified(&tag));
     }
@@ -85,7 +85,8 @@ async fn locate(web: &Web, instance: &Arc<StoredInstance>, steps: &[Step]) -> Re
     {
         return Ok(Piece::Range(Arc::clone(instance), *offset..offset.saturating_add(*len), 1));
     }
-    let scanned = scan::scan(web, instance).await?;
+    let mut scanned = scan::scan(web, instance).await?;
+    instance.correct(&mut scanned.data_set);
     let absent = || WebError::not_found("the instance holds no such value");
     let element = element(&scanned.data_set, steps).ok_or_else(absent)?;
     match &element.value {

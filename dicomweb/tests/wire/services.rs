@@ -299,3 +299,19 @@ async fn a_frame_asked_for_again_and_again_is_refused() {
     assert_eq!(answer.status, 400);
     assert_eq!(answer.json()["detail"], "frame 1 is asked for twice");
 }
+
+#[tokio::test]
+async fn no_value_leaves_as_bulk_data_as_it_was_before_its_correction() {
+    let (server, _) = with_one().await;
+    let name = format!("{PATH}/bulkdata/00100010");
+    let received = server.get(&name, "*/*").await;
+    assert_eq!(received.body, b"Test^Patient");
+    let wanted = json!({ "patient": { "id": "P1" }, "set": { "PatientName": "Li^Si" }, "reason": "passport seen" });
+    let request = Request::post("/api/corrections").header("content-type", "application/json");
+    assert_eq!(server.send(request, wanted.to_string()).await.status, 201);
+    let request = Request::get(&name).header("accept", "*/*").header("if-none-match", received.header("etag"));
+    let corrected = server.send(request, Body::empty()).await;
+    assert_eq!((corrected.status.as_u16(), corrected.body.as_slice()), (200, &b"Li^Si"[..]));
+    let pixels = server.get(&format!("{PATH}/bulkdata/7FE00010"), "*/*").await;
+    assert_eq!(pixels.body, [1, 0, 2, 0, 3, 0, 4, 0]);
+}
