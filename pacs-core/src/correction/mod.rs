@@ -35,8 +35,24 @@ const MODIFYING_SYSTEM: &str = "YINGHAI";
 const REASON: &str = "CORRECT";
 
 /// What tells of a person beside the indexed attributes of the patient (PS3.3 C.7.1.1 and C.2.3): none of it may stay
-/// with a study that turned out to be another's. What was measured for the study (C.7.2.2: age, weight …) is not of these.
-pub const OF_ANOTHER_PATIENT: [Tag; 28] = [
+/// with a study that turned out to be another's, nor what a worklist copies from the record of a patient (C.2.4, C.3.4: visit,
+/// alerts, allergies). What was measured for the study (C.7.2.2: age, weight …) is not of these.
+pub const OF_ANOTHER_PATIENT: [Tag; 43] = [
+    tags::PERSON_NAMES_TO_USE_SEQUENCE,
+    tags::THIRD_PERSON_PRONOUNS_SEQUENCE,
+    tags::GENDER_IDENTITY_SEQUENCE,
+    tags::SEX_PARAMETERS_FOR_CLINICAL_USE_CATEGORY_SEQUENCE,
+    tags::REFERENCED_PATIENT_PHOTO_SEQUENCE,
+    tags::MEDICAL_ALERTS,
+    tags::ALLERGIES,
+    tags::CLINICAL_TRIAL_SUBJECT_ID,
+    tags::ISSUER_OF_CLINICAL_TRIAL_SUBJECT_ID,
+    tags::CLINICAL_TRIAL_SUBJECT_READING_ID,
+    tags::ADMISSION_ID,
+    tags::SERVICE_EPISODE_ID,
+    tags::SPECIAL_NEEDS,
+    tags::PATIENT_INSTITUTION_RESIDENCE,
+    tags::PATIENT_STATE,
     tags::TYPE_OF_PATIENT_ID,
     tags::ISSUER_OF_PATIENT_ID_QUALIFIERS_SEQUENCE,
     tags::SOURCE_PATIENT_GROUP_IDENTIFICATION_SEQUENCE,

@@ -139,6 +139,7 @@ async fn a_patients_name_is_corrected_for_all_studies_and_found_by_pinyin() {
 async fn a_study_is_given_to_another_patient_with_nothing_of_the_first_left_in_it() {
     everywhere(async |archive| {
         let wrong = Slice::new("1.1", "1.1.1", "1.1.1.1").with(tags::PATIENT_COMMENTS, "allergic");
+        let wrong = wrong.with(tags::ALLERGIES, "IODINE").with(tags::ADMISSION_ID, "A1");
         wrong.sent_to(&archive).await;
         let own = Slice::new("1.2", "1.2.1", "1.2.1.1").with(tags::PATIENT_ID, "P2").with(tags::PATIENT_NAME, "Li^Si");
         own.sent_to(&archive).await;
@@ -149,7 +150,9 @@ async fn a_study_is_given_to_another_patient_with_nothing_of_the_first_left_in_i
         only_row(&archive, Level::Patient).await;
         assert_eq!(seen(&archive, &wrong, tags::PATIENT_NAME).await, "Li^Si");
         let outgoing = outgoing(&archive, &wrong.held_in(&archive).await).await;
-        assert!(outgoing.get(tags::PATIENT_COMMENTS).is_none());
+        for of_the_first in [tags::PATIENT_COMMENTS, tags::ALLERGIES, tags::ADMISSION_ID] {
+            assert!(outgoing.get(of_the_first).is_none(), "{of_the_first}");
+        }
         let original = &outgoing.items(tags::ORIGINAL_ATTRIBUTES_SEQUENCE)[0];
         let before = &original.items(tags::MODIFIED_ATTRIBUTES_SEQUENCE)[0];
         assert_eq!(before.texts(tags::PATIENT_NAME), ["Zhang^San=张^三"]);
