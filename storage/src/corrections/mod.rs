@@ -271,7 +271,7 @@ fn may_be_made(target: &Target, correcting: &Correcting) -> Result<(), ArchiveEr
 /// An indexed attribute is corrected where it belongs, so that no two instances of one study tell different things.
 fn may_be_given(target: &Target, tag: Tag, value: Option<&str>) -> Result<(), ArchiveError> {
     check(tag, value.unwrap_or_default()).map_err(|error| ArchiveError::Conflict(error.to_string()))?;
-    if matches!(tag, tags::PATIENT_ID | tags::ISSUER_OF_PATIENT_ID) {
+    if is_identity(tag) {
         return Err(ArchiveError::Conflict(
             "Patient ID and issuer are who the patient is: assign the study to another patient, or merge".into(),
         ));
@@ -288,9 +288,17 @@ fn may_be_given(target: &Target, tag: Tag, value: Option<&str>) -> Result<(), Ar
 fn is_of_patient(tag: Tag, value: Option<&str>) -> Result<(), ArchiveError> {
     check(tag, value.unwrap_or_default()).map_err(|error| ArchiveError::Conflict(error.to_string()))?;
     match query::attribute(tag) {
+        _ if is_identity(tag) => {
+            Err(ArchiveError::Conflict("Patient ID and issuer are given by whom it is to belong to".into()))
+        }
         Some(attribute) if attribute.level == Level::Patient => Ok(()),
         _ => Err(ArchiveError::Conflict(format!("{tag} is not an attribute of the patient"))),
     }
+}
+
+/// Whether it tells who the patient is.
+fn is_identity(tag: Tag) -> bool {
+    matches!(tag, tags::PATIENT_ID | tags::ISSUER_OF_PATIENT_ID)
 }
 
 /// Values by tag, which JSON writes as eight hexadecimal digits.

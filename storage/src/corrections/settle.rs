@@ -17,6 +17,7 @@ use crate::{
 };
 use pacs_core::{
     Tag, Uid,
+    correction::{check, keyword_of},
     query::{Attribute, Level},
     tags,
 };
@@ -93,7 +94,7 @@ async fn know(change: &mut Change<'_>, patient: &PatientKey, values: &mut Values
         None if values.get(&tags::PATIENT_NAME).is_none_or(Option::is_none) => Err(ArchiveError::NotFound(
             "the patient to whom it is to belong (give PatientName and what else is known to add one)".into(),
         )),
-        None => Ok(()),
+        None => may_be_new(patient),
     }
 }
 
@@ -103,6 +104,18 @@ async fn enter(change: &mut Change<'_>, patient: &PatientKey, values: &Values) -
     let identity = identity.map(|(tag, value)| (tag, Some(value.clone())));
     let values = values.clone().into_iter().chain(identity).collect();
     add_patient(change, &patient.row(), &values).await
+}
+
+/// One that a data set could name, lest nothing that comes is ever of this patient.
+fn may_be_new(patient: &PatientKey) -> Result<(), ArchiveError> {
+    for (tag, text) in [(tags::PATIENT_ID, &patient.id), (tags::ISSUER_OF_PATIENT_ID, &patient.issuer)] {
+        check(tag, text).map_err(|error| ArchiveError::Conflict(error.to_string()))?;
+        if text.contains('\\') || text.trim() != text {
+            let keyword = keyword_of(tag);
+            return Err(ArchiveError::Conflict(format!("{keyword} is one value, without spaces around it")));
+        }
+    }
+    Ok(())
 }
 
 /// Brings the catalog in step with a correction that was just made, or undone.

@@ -325,6 +325,11 @@ async fn what_makes_no_sense_is_refused_with_a_reason() {
     everywhere(async |archive| {
         Slice::new("1.1", "1.1.1", "1.1.1.1").sent_to(&archive).await;
         let study = || Target::Study(uid("1.1"));
+        let to_new = |id: &str, more: &[(Tag, Option<&str>)]| {
+            let mut known = values(&[(tags::PATIENT_NAME, Some("Li^Si"))]);
+            known.extend(values(more));
+            Correcting::Assignment(patient(id), known)
+        };
         let conflicts = [
             (study(), attributes(&[])),
             (study(), attributes(&[(tags::STUDY_INSTANCE_UID, Some("1.9"))])),
@@ -334,6 +339,11 @@ async fn what_makes_no_sense_is_refused_with_a_reason() {
             (study(), Correcting::Assignment(patient("P1"), BTreeMap::new())),
             (study(), Correcting::Merge(patient("P2"), BTreeMap::new())),
             (Target::Patient(patient("P1")), attributes(&[(tags::PATIENT_ID, Some("P2"))])),
+            (study(), to_new("P2\\P3", &[])),
+            (study(), to_new("P2\n", &[])),
+            (study(), to_new(" P2", &[])),
+            (study(), to_new(&"9".repeat(65), &[])),
+            (study(), to_new("P2", &[(tags::PATIENT_ID, Some("P3"))])),
             (Target::Patient(patient("P1")), Correcting::Rejection(RejectionReason::Quality, vec![])),
         ];
         for (target, correcting) in conflicts {
