@@ -32,6 +32,7 @@ use crate::{
     commit::announce,
     database::Change,
     error::ArchiveError,
+    retention::check_reason,
 };
 use pacs_core::{Tag, Uid, correction::check, query, query::Level, tags};
 use serde::{Deserialize, Serialize};
@@ -167,9 +168,7 @@ impl Archive {
         deed: &Deed,
     ) -> Result<Correction, ArchiveError> {
         may_be_made(&target, &correcting)?;
-        if deed.why.trim().is_empty() {
-            return Err(ArchiveError::Conflict("a correction needs a reason".into()));
-        }
+        check_reason(&deed.why)?;
         let mut change = self.inner.database.change().await?;
         let made = Deed { at: now(), ..deed.clone() };
         let id = format!("{:016x}", rand::random::<u64>());
@@ -184,6 +183,7 @@ impl Archive {
 
     /// Undoes a correction; what others say of the same attributes holds on.
     pub async fn undo_correction(&self, id: &str, deed: &Deed) -> Result<Correction, ArchiveError> {
+        check_reason(&deed.why)?;
         let mut change = self.inner.database.change().await?;
         let found = rows::by_id(&mut change.transaction, id).await?;
         let mut correction = found.ok_or_else(|| ArchiveError::NotFound(format!("correction {id}")))?;

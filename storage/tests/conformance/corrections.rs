@@ -359,8 +359,12 @@ async fn what_makes_no_sense_is_refused_with_a_reason() {
             let refused = archive.correct(target.clone(), correcting.clone(), &deed("x")).await;
             assert!(matches!(refused, Err(ArchiveError::NotFound(_))), "{target:?} {correcting:?}: {refused:?}");
         }
-        let unexplained = archive.correct(study(), attributes(&[(tags::STUDY_ID, Some("1"))]), &deed(" ")).await;
-        assert!(matches!(unexplained, Err(ArchiveError::Conflict(_))));
+        for why in [" ", &"x".repeat(1001)] {
+            let unexplained = archive.correct(study(), attributes(&[(tags::STUDY_ID, Some("1"))]), &deed(why)).await;
+            assert!(matches!(unexplained, Err(ArchiveError::Conflict(_))));
+            let undone = archive.undo_correction("5f0c", &deed(why)).await;
+            assert!(matches!(undone, Err(ArchiveError::Conflict(_))));
+        }
         assert!(archive.corrections(None, None, 10).await.expect("none").is_empty());
     })
     .await;
