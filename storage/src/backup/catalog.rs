@@ -20,7 +20,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 /// In an order in which what a row refers to is there before it. The keys of names are not among them: they are made again.
-pub(crate) const TABLES: [&str; 22] = [
+pub(crate) const TABLES: [&str; 23] = [
     "head",
     "patient",
     "study",
@@ -32,6 +32,7 @@ pub(crate) const TABLES: [&str; 22] = [
     "doomed_object",
     "damage",
     "legal_hold",
+    "held_study",
     "patient_class",
     "deletion",
     "event",

@@ -14,6 +14,7 @@ use crate::{
     names::{add_keys, remove_keys},
     outbox::{EventKind, NewEvent, write_event},
     removal::{count_patient_again, count_study_again},
+    retention::keep_held,
 };
 use pacs_core::{
     Tag, Uid,
@@ -198,6 +199,7 @@ async fn give(change: &mut Change<'_>, study: &str) -> Result<(), ArchiveError> 
     if let Some(moved) = &owner.moved {
         enter(change, &moved.to, &moved.values).await?;
     }
+    keep_held(change, study, &before).await?;
     let statement = sqlx::query(GIVE).bind(study_key).bind(&owner.key).bind(&received);
     statement.execute(&mut *change.transaction).await?;
     for patient in [&before, &owner.key] {

@@ -141,6 +141,12 @@ pub(super) async fn refuse_held(change: &mut Change<'_>, study: &str) -> Result<
     )))
 }
 
+/// A study is about to be given to another patient: the holds on the one it belongs to stay on it.
+pub(crate) async fn keep_held(change: &mut Change<'_>, study: &str, patient: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(KEEP_HELD).bind(study).bind(patient).execute(&mut *change.transaction).await?;
+    Ok(())
+}
+
 fn hold(row: &AnyRow) -> Result<Hold, ArchiveError> {
     let (study, patient): (String, String) = (row.try_get(1)?, row.try_get(2)?);
     let of = match patient.strip_prefix("id ").and_then(|key| key.split_once('\\')) {
@@ -184,4 +190,12 @@ const HELD: &str =
     from study st join legal_hold h on h.released_at = 0
         and (h.patient_key = st.patient_key or h.patient_key = st.received_patient_key and h.patient_key <> '')
     where st.study_instance_uid = $1
+    union all select h.hold_key, h.study_instance_uid, h.patient_key, h.held_at, h.held_by, h.reason, h.released_at,
+        h.released_by, h.release_reason
+    from held_study hs join legal_hold h on h.hold_key = hs.hold_key and h.released_at = 0
+    where hs.study_instance_uid = $1
     order by 1 limit 1";
+
+const KEEP_HELD: &str = "insert into held_study (hold_key, study_instance_uid)
+    select hold_key, cast($1 as text) from legal_hold where released_at = 0 and patient_key = $2 and patient_key <> ''
+    on conflict do nothing";

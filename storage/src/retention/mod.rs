@@ -27,5 +27,5 @@ pub use report::{Cursor, Page, StudyTerm, TermState};
 pub use rule::RetentionRule;
 
 pub(crate) use guard::{Grounds, refuse_kept};
-pub(crate) use hold::check_reason;
+pub(crate) use hold::{check_reason, keep_held};
 pub(crate) use rule::check_rules;

@@ -190,6 +190,9 @@ const HELD: &str = select_studies!(
             where h.released_at = 0 and h.patient_key <> ''
         union select s.study_key from legal_hold h join study s on s.received_patient_key = h.patient_key
             and s.received_patient_key <> ''
+            where h.released_at = 0
+        union select s.study_key from legal_hold h join held_study hs on hs.hold_key = h.hold_key
+            join study s on s.study_instance_uid = hs.study_instance_uid
             where h.released_at = 0)
     order by st.study_key limit $2"
 );

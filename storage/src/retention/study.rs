@@ -118,6 +118,8 @@ macro_rules! select_studies {
                 + (select count(*) from legal_hold h where h.released_at = 0 and h.patient_key = st.patient_key)
                 + (select count(*) from legal_hold h where h.released_at = 0 and h.patient_key = st.received_patient_key
                     and h.patient_key <> '')
+                + (select count(*) from held_study hs join legal_hold h on h.hold_key = hs.hold_key
+                    where h.released_at = 0 and hs.study_instance_uid = st.study_instance_uid)
             from study st left join patient p on p.patient_key = st.patient_key ",
             $end
         )

@@ -122,6 +122,37 @@ async fn a_study_stays_held_when_a_correction_gives_it_to_another_patient() {
 }
 
 #[tokio::test]
+async fn a_study_stays_held_with_whomever_it_was_when_its_patient_was_held() {
+    everywhere(async |archive| {
+        let patient = |id: &str| PatientKey { id: id.into(), issuer: String::new() };
+        let named = BTreeMap::from([(tags::PATIENT_NAME, Some("Li^Si".to_owned()))]);
+        let deed = Deed::new("registrar", "here", "wrong patient");
+        let assign = async |to: &str, name: &BTreeMap<_, _>| {
+            let assignment = Correcting::Assignment(patient(to), name.clone());
+            archive.correct(Target::Study(uid("1.1")), assignment, &deed).await.expect("corrected")
+        };
+        study(1, "20000101").sent_to(&archive).await;
+        let first = assign("P2", &named).await;
+        let of = Holding::Patient { id: "P2".into(), issuer: String::new() };
+        let hold = archive.hold("anna", "here", &of, "case 1").await.expect("a hold");
+        let second = assign("P3", &named).await;
+        kept(archive.delete(&uid("1.1"), None, None).await, "case 1");
+        assert_eq!(report(&archive, 0).await.len(), 1);
+        let merge = Correcting::Merge(patient("P4"), named.clone());
+        archive.correct(Target::Patient(patient("P3")), merge, &deed).await.expect("merged");
+        kept(archive.delete_early("anna", "here", &uid("1.1"), "room").await, "case 1");
+        for correction in [second, first] {
+            archive.undo_correction(&correction.id, &deed).await.expect("undone");
+        }
+        kept(archive.delete(&uid("1.1"), None, None).await, "case 1");
+        archive.release_hold("anna", "here", hold, "closed").await.expect("released");
+        assert!(report(&archive, 0).await.is_empty());
+        archive.delete(&uid("1.1"), None, None).await.expect("deleted");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn only_what_is_there_can_be_held_and_only_with_a_reason() {
     everywhere(async |archive| {
         let study = Holding::Study(uid("1.9"));
