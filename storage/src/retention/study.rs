@@ -30,7 +30,9 @@ pub(crate) struct StudyFacts {
     pub(crate) instances: i64,
     pub(crate) byte_len: i64,
     pub(crate) is_held: bool,
-    /// Of the first instance of each series; read only if a rule asks.
+    /// Of series of which everything is rejected: it may be shown again, and would be deleted too. Read only if a rule asks.
+    pub(crate) hidden_modalities: Vec<String>,
+    /// Of the first instance of each series, likewise.
     pub(crate) senders: Vec<String>,
     /// Likewise.
     pub(crate) class: Option<PatientClass>,
@@ -60,7 +62,7 @@ impl StudyFacts {
     }
 
     pub(super) fn modalities(&self) -> impl Iterator<Item = &str> {
-        self.modalities.split('\\')
+        self.modalities.split('\\').chain(self.hidden_modalities.iter().map(String::as_str))
     }
 
     pub(super) fn date(&self) -> Option<Date> {
@@ -88,13 +90,20 @@ impl Archive {
         let rules = &self.inner.config.retention;
         let ask = |asks: fn(&RetentionRule) -> bool| rules.iter().any(asks);
         if ask(|rule| rule.sender.is_some()) {
-            let rows = sqlx::query(SENDERS).bind(study.key).fetch_all(&self.inner.database.pool).await?;
-            study.senders = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+            study.senders = self.texts(SENDERS, study.key).await?;
+        }
+        if ask(|rule| !rule.modalities.is_empty()) {
+            study.hidden_modalities = self.texts(HIDDEN_MODALITIES, study.key).await?;
         }
         if rules.iter().any(|rule| rule.patient_class.is_some() && rule.matches(&study)) {
             study.class = self.patient_class(&study).await?;
         }
         Ok(study)
+    }
+
+    async fn texts(&self, statement: &'static str, study: i64) -> Result<Vec<String>, sqlx::Error> {
+        let rows = sqlx::query(statement).bind(study).fetch_all(&self.inner.database.pool).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
     }
 }
 
@@ -102,7 +111,8 @@ impl Archive {
 pub(super) async fn study_now(change: &mut Change<'_>, known: &StudyFacts) -> Result<Option<StudyFacts>, ArchiveError> {
     let row = sqlx::query(STUDY).bind(&known.uid).fetch_optional(&mut *change.transaction).await?;
     let now = row.as_ref().map(StudyFacts::of).transpose()?.filter(|now| now.position == known.position);
-    Ok(now.map(|now| StudyFacts { senders: known.senders.clone(), class: known.class, ..now }))
+    let (senders, hidden_modalities) = (known.senders.clone(), known.hidden_modalities.clone());
+    Ok(now.map(|now| StudyFacts { senders, hidden_modalities, class: known.class, ..now }))
 }
 
 /// The columns of [`StudyFacts`], and the end of the statement.
@@ -132,3 +142,6 @@ const STUDY: &str = select_studies!("where st.study_instance_uid = $1");
 const SENDERS: &str = "select distinct coalesce((select i.received_from from instance i
         where i.series_key = se.series_key order by i.instance_order, i.instance_key limit 1), '')
     from series se where se.study_key = $1";
+
+const HIDDEN_MODALITIES: &str = "select distinct modality from series
+    where study_key = $1 and number_of_series_related_instances = 0";

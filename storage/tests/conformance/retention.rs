@@ -8,7 +8,8 @@ use pacs_core::{
 };
 use std::collections::BTreeMap;
 use storage::{
-    Archive, ArchiveError, AuditAction, Correcting, Cursor, Deed, Holding, PatientClass, PatientKey, RetentionRule,
+    Archive, ArchiveError, AuditAction, Correcting, Cursor, Deed, Holding, PatientClass, PatientKey, RejectionReason,
+    RetentionRule,
     StorageConfig, StudyTerm, Target, TermState,
 };
 
@@ -233,6 +234,28 @@ async fn what_has_expired_is_reported_deleted_and_noted() {
             archive.release_hold("anna", "here", hold, "closed").await.expect("released");
             assert_eq!(archive.delete(&uid("1.3"), None, None).await.expect("it has expired"), 1);
             assert_sound(&archive).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_rejected_keeps_its_study_as_long_as_before() {
+    at_homes(
+        |config| {
+            let of_ct = RetentionRule { modalities: vec!["CT".into()], ..rule("long", 40) };
+            config.retention = vec![rule("short", 10), of_ct];
+        },
+        async |archive, home| {
+            study(1, "20000101").sent_to(&archive).await;
+            Slice::new("1.1", "1.1.2", "1.1.2.1").with(tags::MODALITY, "OT").sent_to(&archive).await;
+            age(&home, "1.1").await;
+            let rejection = Correcting::Rejection(RejectionReason::Quality, Vec::new());
+            let deed = Deed::new("anna", "here", "the patient moved");
+            archive.correct(Target::Series(uid("1.1"), uid("1.1.1")), rejection, &deed).await.expect("rejected");
+            assert!(report(&archive, 0).await.is_empty(), "undone, the rejection would be of something that is gone");
+            assert_eq!(archive.delete_expired("anna", "here", 10).await.expect("a run").studies, 0);
+            kept(archive.delete(&uid("1.1"), None, None).await, "by rule \"long\"");
         },
     )
     .await;
