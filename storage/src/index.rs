@@ -108,7 +108,7 @@ pub(crate) async fn store(
 }
 
 /// Writes the row of one more instance of a series that was written to a moment ago. `false` if that does not do: the series
-/// is gone, or holds something under this UID.
+/// is gone, or holds something under this UID, or its study was corrected since.
 async fn store_next(
     change: &mut Change<'_>,
     batch: &mut Batch<'_>,
@@ -117,7 +117,7 @@ async fn store_next(
     keys: &Keys,
 ) -> Result<bool, sqlx::Error> {
     let (position, pack) = (change.head.next_key(), pack_of(change, batch, new, keys.series).await?);
-    let row = Row { key: position, series: keys.series, version: 1, is_current: true };
+    let row = Row { key: position, series: keys.series, version: 1, is_current: true, is_settled: false };
     let written = put_instance(change, new, facts, row, pack).await?;
     if written {
         let received_at = new.record.received_at;
@@ -166,15 +166,25 @@ async fn store_instance(
             let is_current = becomes_current(version, &held, policy);
             // The row is the event too, and its key the position of the change.
             let position = change.head.next_key();
-            let series = match series {
+            let (series, corrected) = match series {
                 Some(series) => {
                     make_room(change, new, facts, series, is_current, position).await?;
-                    series
+                    (series, None)
                 }
                 None => count_in(change, batch, new, facts, position).await?,
             };
             let pack = pack_of(change, batch, new, series).await?;
-            put_instance(change, new, facts, Row { key: position, series, version, is_current }, pack).await?;
+            put_instance(
+                change,
+                new,
+                facts,
+                Row { key: position, series, version, is_current, is_settled: true },
+                pack,
+            )
+            .await?;
+            if let Some(patient) = corrected {
+                settle_arrival(change, facts, &patient, position).await?;
+            }
             outcome(version)
         }
     })
@@ -186,16 +196,20 @@ struct Row {
     series: i64,
     version: i64,
     is_current: bool,
+    /// Whether it is settled afterwards, if corrections were made about its study; else it is not written then.
+    is_settled: bool,
 }
 
-/// Counts one more instance in its series, study and patient, which are made where they are missing. The series' key.
+/// Counts one more instance in its series, study and patient, which are made where they are missing. The series' key, and
+/// the patient to whom it belongs if corrections were made about the study: each arrival is settled then, and the series
+/// not learnt.
 async fn count_in(
     change: &mut Change<'_>,
     batch: &mut Batch<'_>,
     new: &NewInstance,
     facts: &Instance,
     position: i64,
-) -> Result<i64, sqlx::Error> {
+) -> Result<(i64, Option<String>), sqlx::Error> {
     let PutStudy { study_key, first_of_study, patient_key, is_corrected } =
         put_study(change, new, facts, position).await?;
     let (series_key, first_of_series) = put_series(change, new, facts, study_key, position).await?;
@@ -210,14 +224,15 @@ async fn count_in(
         name_modalities(change, study_key).await?;
     }
     if is_corrected {
-        settle_arrival(change, facts.study.as_str(), &patient_key).await?;
+        return Ok((series_key, Some(patient_key)));
     }
     batch.learn_series(facts, Keys { study: study_key, series: series_key });
-    Ok(series_key)
+    Ok((series_key, None))
 }
 
 struct PutStudy {
     study_key: i64,
+    /// Of which something is to be seen.
     first_of_study: bool,
     /// Of the patient it belongs to: the first instance decided, or a correction.
     patient_key: String,
@@ -230,24 +245,23 @@ async fn put_study(
     facts: &Instance,
     position: i64,
 ) -> Result<PutStudy, sqlx::Error> {
-    let candidate = change.head.next_key();
     let statement = sqlx::query(PUT_STUDY.as_str())
-        .bind(candidate)
+        .bind(change.head.next_key())
         .bind(patient_key(facts))
         .bind(new.byte_len)
         .bind(new.record.received_at)
         .bind(position);
     let statement = bind_values(statement, Level::Study, |attribute| value(facts, attribute));
     let row = statement.fetch_one(&mut *change.transaction).await?;
-    let study_key: i64 = row.try_get(0)?;
     Ok(PutStudy {
-        study_key,
-        first_of_study: study_key == candidate,
+        study_key: row.try_get(0)?,
+        first_of_study: row.try_get::<i64, _>(3)? == 1,
         patient_key: row.try_get(1)?,
         is_corrected: row.try_get::<i64, _>(2)? == 1,
     })
 }
 
+/// The key of the series, and whether this is the first of it that is to be seen.
 async fn put_series(
     change: &mut Change<'_>,
     new: &NewInstance,
@@ -255,9 +269,8 @@ async fn put_series(
     study: i64,
     position: i64,
 ) -> Result<(i64, bool), sqlx::Error> {
-    let candidate = change.head.next_key();
     let statement = sqlx::query(PUT_SERIES.as_str())
-        .bind(candidate)
+        .bind(change.head.next_key())
         .bind(study)
         .bind(order(facts, tags::SERIES_NUMBER))
         .bind(new.byte_len)
@@ -265,8 +278,7 @@ async fn put_series(
         .bind(position);
     let statement = bind_values(statement, Level::Series, |attribute| value(facts, attribute));
     let row = statement.fetch_one(&mut *change.transaction).await?;
-    let key: i64 = row.try_get(0)?;
-    Ok((key, key == candidate))
+    Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? == 1))
 }
 
 async fn put_patient(
@@ -305,7 +317,7 @@ async fn put_patient_row(
     Ok(())
 }
 
-/// `false` if its place is taken, or the series is gone.
+/// `false` if its place is taken, the series is gone, or its study is corrected and that is not settled.
 async fn put_instance(
     change: &mut Change<'_>,
     new: &NewInstance,
@@ -330,7 +342,8 @@ async fn put_instance(
         .bind(row.version)
         .bind(i64::from(row.is_current))
         .bind(&new.record.actor)
-        .bind(&new.recompressed);
+        .bind(&new.recompressed)
+        .bind(i64::from(row.is_settled));
     let statement = bind_values(statement, Level::Instance, |attribute| value(facts, attribute));
     Ok(statement.execute(&mut *change.transaction).await?.rows_affected() > 0)
 }
@@ -440,7 +453,7 @@ static PUT_STUDY: LazyLock<String> = LazyLock::new(|| {
             byte_len = study.byte_len + excluded.byte_len,
             changed_at = case when study.changed_at < excluded.changed_at then excluded.changed_at else study.changed_at end,
             changed_position = excluded.changed_position",
-        "returning study_key, patient_key, corrected",
+        "returning study_key, patient_key, corrected, number_of_study_related_instances",
     )
 });
 
@@ -455,7 +468,7 @@ static PUT_SERIES: LazyLock<String> = LazyLock::new(|| {
             number_of_series_related_instances = series.number_of_series_related_instances + 1,
             byte_len = series.byte_len + excluded.byte_len, changed_at = excluded.changed_at,
             changed_position = excluded.changed_position, announced = 0",
-        "returning series_key",
+        "returning series_key, number_of_series_related_instances",
     )
 });
 
@@ -472,13 +485,14 @@ static PUT_PATIENT: LazyLock<String> = LazyLock::new(|| {
 });
 
 static PUT_INSTANCE: LazyLock<String> = LazyLock::new(|| {
-    let (names, values, _) = attribute_columns(Level::Instance, 17);
+    let (names, values, _) = attribute_columns(Level::Instance, 18);
     format!(
         "insert into instance (instance_key, series_key, available_transfer_syntax_uid, instance_order, pack_key,
             pack_offset, byte_len, record_len, data_set_offset, data_set_digest, checksum, frame_layout, stored_at,
             version, is_current, received_from, recompressed{names})
         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17{values}
-        where exists (select 1 from series where series_key = $2)
+        where exists (select 1 from series se join study st on st.study_key = se.study_key
+            where se.series_key = $2 and st.corrected <= cast($18 as bigint))
         on conflict do nothing"
     )
 });

@@ -19,6 +19,7 @@ use crate::{
 use pacs_core::{
     Tag, Uid,
     correction::{check, keyword_of},
+    instance::Instance,
     query::{Attribute, Level},
     tags,
 };
@@ -148,10 +149,20 @@ pub(super) async fn settle(change: &mut Change<'_>, correction: &Correction) -> 
     }
 }
 
-/// Something came for a study about which corrections were made.
-pub(crate) async fn settle_arrival(change: &mut Change<'_>, study: &str, patient: &str) -> Result<(), sqlx::Error> {
-    settle_study(change, study).await?;
-    settle_patient(change, patient).await
+/// An instance came for a study about which corrections were made: a rejection may have named it before.
+pub(crate) async fn settle_arrival(
+    change: &mut Change<'_>,
+    arrived: &Instance,
+    patient: &str,
+    position: i64,
+) -> Result<(), sqlx::Error> {
+    settle_study(change, arrived.study.as_str()).await?;
+    settle_patient(change, patient).await?;
+    let one = (arrived.series.clone(), arrived.sop_instance.clone());
+    if rejected(change, &arrived.study).await?.contains(&one) {
+        hide(change, &arrived.study, &[one], position).await?;
+    }
+    Ok(())
 }
 
 async fn merge(
@@ -224,18 +235,9 @@ async fn hide(
     study: &Uid,
     instances: &[(Uid, Uid)],
     position: i64,
-) -> Result<(), ArchiveError> {
+) -> Result<(), sqlx::Error> {
     let Some((study_key, patient, _)) = held(&mut change.transaction, study.as_str()).await? else { return Ok(()) };
-    let rejected: HashSet<_> = rows::of_study(&mut change.transaction, study.as_str())
-        .await?
-        .into_iter()
-        .filter(|correction| correction.is_in_force(None))
-        .filter_map(|correction| match correction.correcting {
-            Correcting::Rejection(_, instances) => Some(instances),
-            _ => None,
-        })
-        .flatten()
-        .collect();
+    let rejected = rejected(change, study).await?;
     for one in instances {
         let statement = if rejected.contains(one) { HIDE } else { SHOW };
         let (series, sop_instance) = (one.0.as_str(), one.1.as_str());
@@ -243,7 +245,18 @@ async fn hide(
         statement.execute(&mut *change.transaction).await?;
     }
     count_study_again(change, study_key, position).await?;
-    Ok(count_patient_again(change, &patient).await?)
+    count_patient_again(change, &patient).await
+}
+
+/// Series and SOP Instance UIDs that rejections in force name.
+async fn rejected(change: &mut Change<'_>, study: &Uid) -> Result<HashSet<(Uid, Uid)>, sqlx::Error> {
+    let corrections = rows::of_study(&mut change.transaction, study.as_str()).await?;
+    let in_force = corrections.into_iter().filter(|correction| correction.is_in_force(None));
+    let named = in_force.filter_map(|correction| match correction.correcting {
+        Correcting::Rejection(_, instances) => Some(instances),
+        _ => None,
+    });
+    Ok(named.flatten().collect())
 }
 
 async fn settle_patient(change: &mut Change<'_>, patient: &str) -> Result<(), sqlx::Error> {

@@ -252,6 +252,35 @@ async fn what_is_rejected_is_hidden_and_stays_readable_by_its_version() {
 }
 
 #[tokio::test]
+async fn what_was_rejected_before_it_came_is_hidden_and_the_rest_is_counted() {
+    everywhere(async |archive| {
+        let slice = |number: u8| Slice::new("1.1", "1.1.1", &format!("1.1.1.{number}"));
+        slice(1).sent_to(&archive).await;
+        let named = (1..=2).map(|number| (uid("1.1.1"), slice(number).sop_instance)).collect();
+        let rejection = Correcting::Rejection(RejectionReason::PatientSafety, named);
+        let rejection = correct(&archive, Target::Study(uid("1.1")), rejection).await;
+        slice(2).sent_to(&archive).await;
+        for level in [Level::Patient, Level::Study, Level::Series, Level::Instance] {
+            assert!(archive.find(&Query::new(level)).await.expect("rows").is_empty(), "{level:?}");
+        }
+        slice(3).sent_to(&archive).await;
+        Slice::new("1.1", "1.1.2", "1.1.2.1").with(tags::MODALITY, "SR").sent_to(&archive).await;
+        assert_eq!(archive.find(&Query::new(Level::Instance)).await.expect("rows").len(), 2);
+        let seen = async || {
+            only_row(&archive, Level::Patient).await;
+            let study = only_row(&archive, Level::Study).await;
+            let count = [tags::NUMBER_OF_STUDY_RELATED_INSTANCES, tags::NUMBER_OF_STUDY_RELATED_SERIES];
+            (count.map(|tag| study.values[&tag].clone()), study.values[&tags::MODALITIES_IN_STUDY].clone())
+        };
+        assert_eq!(seen().await, (["2", "2"].map(String::from), "CT\\SR".into()));
+        undo(&archive, &rejection).await;
+        assert_eq!(seen().await, (["4", "2"].map(String::from), "CT\\SR".into()));
+        assert_sound(&archive).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_study_reads_as_of_a_time() {
     everywhere(async |archive| {
         let slice = Slice::new("1.1", "1.1.1", "1.1.1.1").with(tags::ACCESSION_NUMBER, "A1");

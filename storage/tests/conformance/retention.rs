@@ -9,8 +9,7 @@ use pacs_core::{
 use std::collections::BTreeMap;
 use storage::{
     Archive, ArchiveError, AuditAction, Correcting, Cursor, Deed, Holding, PatientClass, PatientKey, RejectionReason,
-    RetentionRule,
-    StorageConfig, StudyTerm, Target, TermState,
+    RetentionRule, StorageConfig, StudyTerm, Target, TermState,
 };
 
 const ADMISSION_ID: pacs_core::Tag = pacs_core::Tag(0x0038, 0x0010);
