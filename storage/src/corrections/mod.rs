@@ -174,6 +174,7 @@ impl Archive {
         let id = format!("{:016x}", rand::random::<u64>());
         let mut correction =
             Correction { id, position: change.head.next_key(), target, correcting, made, undone: None };
+        rows::refuse_too_many(&mut change, &correction.target).await?;
         settle::complete(&mut change, &mut correction).await?;
         rows::add(&mut change, &correction).await?;
         settle::settle(&mut change, &correction).await?;

@@ -59,8 +59,14 @@ impl Archive {
         let sender = self.versions(study, series, sop_instance).await?.pop().map(|version| version.received_from);
         let deed = Deed::new(&sender.unwrap_or_default(), "", &why);
         let correcting = Correcting::Rejection(note.reason, note.instances);
-        self.correct(Target::Study(study.clone()), correcting, &deed).await?;
-        Ok(true)
+        match self.correct(Target::Study(study.clone()), correcting, &deed).await {
+            // It would be so for ever, and no later note be heeded.
+            Err(error @ (ArchiveError::Conflict(_) | ArchiveError::NotFound(_))) => {
+                tracing::warn!(%error, sop_instance_uid = %sop_instance, "a rejection note is not heeded");
+                Ok(false)
+            }
+            made => made.map(|_| true),
+        }
     }
 }
 

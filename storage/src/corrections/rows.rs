@@ -12,13 +12,26 @@ use pacs_core::Uid;
 use sqlx::{AnyConnection, AnyPool, Row, any::AnyRow};
 use std::io::Write;
 
-/// Corrections of one study or patient that are looked at; so many nobody makes by hand.
+/// Corrections of one study or patient, undone ones too; so many nobody makes by hand.
 const AT_MOST: i64 = 10_000;
 /// Where they are in the store.
 const FOLDER: &str = "corrections/";
 const EXTENSION: &str = "correction.json";
 /// A correction is some hundred bytes; one that rejects a study of ten thousand instances is a megabyte.
 const LONGEST: u64 = 16 << 20;
+
+/// All of a target are looked at whenever it is read, and none may be overlooked.
+pub(super) async fn refuse_too_many(change: &mut Change<'_>, target: &Target) -> Result<(), ArchiveError> {
+    let statement = match target {
+        Target::Patient(patient) => sqlx::query(COUNT_OF_PATIENT).bind(patient.row()),
+        target => sqlx::query(COUNT_OF_STUDY).bind(target.study().map_or("", Uid::as_str)),
+    };
+    let count: i64 = statement.fetch_one(&mut *change.transaction).await?.try_get(0)?;
+    if count >= AT_MOST {
+        return Err(ArchiveError::Conflict(format!("there are {count} corrections of it already, which is the most")));
+    }
+    Ok(())
+}
 
 pub(super) async fn add(change: &mut Change<'_>, correction: &Correction) -> Result<(), ArchiveError> {
     let Correction { id, position, target, correcting, made, undone } = correction;
@@ -207,6 +220,10 @@ const BY_ID: &str = select_corrections!("where correction_id = $1");
 const OF_STUDY: &str = select_corrections!("where study = $1 order by position limit $2");
 
 const OF_PATIENT: &str = select_corrections!("where patient_key = $1 order by position limit $2");
+
+const COUNT_OF_STUDY: &str = "select count(*) from correction where study = $1";
+
+const COUNT_OF_PATIENT: &str = "select count(*) from correction where patient_key = $1";
 
 const NEWEST_OF_STUDY: &str = select_corrections!("where study = $1 order by position desc limit $2");
 

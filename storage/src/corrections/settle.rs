@@ -26,6 +26,9 @@ use pacs_core::{
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::{BTreeSet, HashSet};
 
+/// Instances of one rejection: so many are still a small object in the store, which is read again, and some seconds' work.
+const MOST_REJECTED: usize = 100_000;
+
 /// Fills in what the correction leaves to the catalog, and refuses what the catalog says cannot be.
 pub(super) async fn complete(change: &mut Change<'_>, correction: &mut Correction) -> Result<(), ArchiveError> {
     let Correction { target, correcting, .. } = correction;
@@ -52,11 +55,16 @@ pub(super) async fn complete(change: &mut Change<'_>, correction: &mut Correctio
             }
             know(change, to, values).await
         }
-        (target, Correcting::Rejection(_, instances)) if instances.is_empty() => {
-            *instances = current_instances(&mut change.transaction, target).await?;
-            match instances.is_empty() {
-                true => Err(ArchiveError::NotFound("what is to be rejected".into())),
-                false => Ok(()),
+        (target, Correcting::Rejection(_, instances)) => {
+            if instances.is_empty() {
+                *instances = current_instances(&mut change.transaction, target).await?;
+            }
+            match instances.len() {
+                0 => Err(ArchiveError::NotFound("what is to be rejected".into())),
+                1..=MOST_REJECTED => Ok(()),
+                many => Err(ArchiveError::Conflict(format!(
+                    "{many} instances are too many for one rejection, at most {MOST_REJECTED}: reject series by series"
+                ))),
             }
         }
         _ => Ok(()),

@@ -371,6 +371,7 @@ async fn what_makes_no_sense_is_refused_with_a_reason() {
             (study(), to_new("P2\\P3", &[])),
             (study(), to_new("P2\n", &[])),
             (study(), to_new(" P2", &[])),
+            (study(), Correcting::Rejection(RejectionReason::Quality, vec![(uid("1.1.1"), uid("1.1.1.1")); 100_001])),
             (study(), to_new(&"9".repeat(65), &[])),
             (study(), to_new("P2", &[(tags::PATIENT_ID, Some("P3"))])),
             (Target::Patient(patient("P1")), Correcting::Rejection(RejectionReason::Quality, vec![])),
