@@ -110,7 +110,9 @@ pub use recompression::{Recompressed, Recompression, RecompressionRule, Recompre
 pub use reindex::Reindexed;
 pub use rekey::{KeyUse, Rekeyed};
 pub use replica::{ReplicaStatus, Replicator};
-pub use retention::{Cursor, Deletion, Expiry, Hold, Holding, Page, PatientClass, RetentionRule, StudyTerm, TermState};
+pub use retention::{
+    Cursor, Deletion, Expiry, Hold, Holding, KeptStudy, Page, PatientClass, RetentionRule, StudyTerm, TermState,
+};
 pub use tiers::{CacheUse, Prefetched};
 pub use verify::{Scrubbed, Verification};
 pub use versions::Version;

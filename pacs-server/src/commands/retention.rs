@@ -10,7 +10,7 @@ use std::{
     io::{BufWriter, Write},
     path::{Path, PathBuf},
 };
-use storage::{Archive, Cursor, Deletion, Expiry, PatientClass, StudyTerm};
+use storage::{Archive, Cursor, Deletion, Expiry, KeptStudy, PatientClass, StudyTerm};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub const EXAMPLES: &str = "Examples:
@@ -138,7 +138,7 @@ async fn report(archive: &Archive, within_days: u16, format: Format) -> anyhow::
     let mut next = Some(Cursor::default());
     while let Some(from) = next {
         let page = archive.retention_report(within_days, &from).await?;
-        page.studies.iter().try_for_each(|study| lines.write(study))?;
+        page.studies.iter().try_for_each(|study| lines.write(study, of_term))?;
         next = page.next;
     }
     lines.end("nothing has expired and nothing is held")
@@ -160,48 +160,38 @@ async fn deletions(archive: &Archive, run: i64, mut lines: Lines<impl Write>) ->
         let page = archive.deletions(run, after, AT_ONCE).await?;
         let Some(last) = page.last() else { return lines.end("nothing was deleted") };
         after = last.number;
-        page.iter().try_for_each(|deletion| lines.write(deletion))?;
+        page.iter().try_for_each(|deletion| lines.write(deletion, of_deletion))?;
     }
 }
 
 /// A row as names of columns and their values, in order.
-trait Cells {
-    fn cells(&self) -> Vec<(&'static str, String)>;
+type Cells = Vec<(&'static str, String)>;
+
+fn of_term(StudyTerm { state, of }: &StudyTerm) -> Cells {
+    [vec![("state", state.as_str().to_owned())], of_study(of)].concat()
 }
 
-impl Cells for StudyTerm {
-    fn cells(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("state", self.state.as_str().to_owned()),
-            ("kept_until", self.kept_until.clone()),
-            ("rule", self.rule.clone()),
-            ("study", self.study.clone()),
-            ("study_date", self.study_date.clone()),
-            ("accession_number", self.accession_number.clone()),
-            ("modalities", self.modalities.clone()),
-            ("instances", self.instances.to_string()),
-            ("bytes", self.byte_len.to_string()),
-        ]
-    }
+fn of_deletion(deletion: &Deletion) -> Cells {
+    let at = OffsetDateTime::from_unix_timestamp(deletion.deleted_at / 1000);
+    let done = vec![
+        ("deleted_at", at.ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()),
+        ("deleted_by", deletion.deleted_by.clone()),
+        ("run", deletion.run.to_string()),
+    ];
+    [done, of_study(&deletion.of)].concat()
 }
 
-impl Cells for Deletion {
-    fn cells(&self) -> Vec<(&'static str, String)> {
-        let at = OffsetDateTime::from_unix_timestamp(self.deleted_at / 1000);
-        vec![
-            ("deleted_at", at.ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()),
-            ("deleted_by", self.deleted_by.clone()),
-            ("run", self.run.to_string()),
-            ("rule", self.rule.clone()),
-            ("kept_until", self.kept_until.clone()),
-            ("study", self.study.clone()),
-            ("study_date", self.study_date.clone()),
-            ("accession_number", self.accession_number.clone()),
-            ("modalities", self.modalities.clone()),
-            ("instances", self.instances.to_string()),
-            ("bytes", self.byte_len.to_string()),
-        ]
-    }
+fn of_study(of: &KeptStudy) -> Cells {
+    vec![
+        ("rule", of.rule.clone()),
+        ("kept_until", of.kept_until.clone()),
+        ("study", of.study.clone()),
+        ("study_date", of.study_date.clone()),
+        ("accession_number", of.accession_number.clone()),
+        ("modalities", of.modalities.clone()),
+        ("instances", of.instances.to_string()),
+        ("bytes", of.byte_len.to_string()),
+    ]
 }
 
 /// Rows as lines, one by one, the names of their columns first.
@@ -216,11 +206,11 @@ impl<W: Write> Lines<W> {
         Self { format, out, is_begun: false }
     }
 
-    fn write<R: Serialize + Cells>(&mut self, row: &R) -> anyhow::Result<()> {
+    fn write<R: Serialize>(&mut self, row: &R, cells: fn(&R) -> Cells) -> anyhow::Result<()> {
         if self.format == Format::Json {
             return Ok(writeln!(self.out, "{}", serde_json::to_string(row)?)?);
         }
-        let (names, values): (Vec<_>, Vec<_>) = row.cells().into_iter().unzip();
+        let (names, values): (Vec<_>, Vec<_>) = cells(row).into_iter().unzip();
         if !self.is_begun {
             writeln!(self.out, "{}", self.line(names.into_iter().map(str::to_owned)))?;
             self.is_begun = true;

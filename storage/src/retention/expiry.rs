@@ -3,8 +3,8 @@
 
 use super::{
     report::Cursor,
-    study::{StudyFacts, study_now},
-    term::{Term, day_of, term, text_of},
+    study::{KeptStudy, StudyFacts, study_now},
+    term::{Term, day_of, term},
 };
 use crate::{
     archive::Archive,
@@ -38,16 +38,8 @@ pub struct Expiry {
 pub struct Deletion {
     pub number: i64,
     pub run: i64,
-    /// Study Instance UID.
-    pub study: String,
-    pub study_date: String,
-    pub accession_number: String,
-    pub modalities: String,
-    pub instances: i64,
-    pub byte_len: i64,
-    pub rule: String,
-    /// The last day on which it was kept, as in DICOM.
-    pub kept_until: String,
+    #[serde(flatten)]
+    pub of: KeptStudy,
     /// Milliseconds since 1970-01-01 UTC.
     pub deleted_at: i64,
     pub deleted_by: String,
@@ -154,14 +146,14 @@ async fn delete_one(
     term: &Term,
     done: &mut Expiry,
 ) -> Result<(), ArchiveError> {
-    let until = text_of(term.until);
+    let kept = KeptStudy::of(study, Some(term));
     let removal = Removal {
         actor: whose.actor,
         origin: whose.origin,
         study: &study.uid,
         series: "",
         sop_instance: "",
-        why: &format!(", kept until {until} by rule {:?}", term.rule),
+        why: &format!(", kept until {} by rule {:?}", kept.kept_until, kept.rule),
     };
     if remove_noted(change, removal).await? == 0 {
         return Ok(());
@@ -173,14 +165,14 @@ async fn delete_one(
     sqlx::query(NOTE)
         .bind(number)
         .bind(done.run)
-        .bind(&study.uid)
-        .bind(&study.study_date)
-        .bind(&study.accession_number)
-        .bind(&study.modalities)
-        .bind(study.instances)
-        .bind(study.byte_len)
-        .bind(&term.rule)
-        .bind(until)
+        .bind(&kept.study)
+        .bind(&kept.study_date)
+        .bind(&kept.accession_number)
+        .bind(&kept.modalities)
+        .bind(kept.instances)
+        .bind(kept.byte_len)
+        .bind(&kept.rule)
+        .bind(&kept.kept_until)
         .bind(now())
         .bind(whose.actor)
         .execute(&mut *change.transaction)
@@ -194,14 +186,16 @@ fn deletion(row: &AnyRow) -> Result<Deletion, sqlx::Error> {
     Ok(Deletion {
         number: row.try_get(0)?,
         run: row.try_get(1)?,
-        study: row.try_get(2)?,
-        study_date: row.try_get(3)?,
-        accession_number: row.try_get(4)?,
-        modalities: row.try_get(5)?,
-        instances: row.try_get(6)?,
-        byte_len: row.try_get(7)?,
-        rule: row.try_get(8)?,
-        kept_until: row.try_get(9)?,
+        of: KeptStudy {
+            study: row.try_get(2)?,
+            study_date: row.try_get(3)?,
+            accession_number: row.try_get(4)?,
+            modalities: row.try_get(5)?,
+            instances: row.try_get(6)?,
+            byte_len: row.try_get(7)?,
+            rule: row.try_get(8)?,
+            kept_until: row.try_get(9)?,
+        },
         deleted_at: row.try_get(10)?,
         deleted_by: row.try_get(11)?,
     })

@@ -25,6 +25,7 @@ pub use expiry::{Deletion, Expiry};
 pub use hold::{Hold, Holding};
 pub use report::{Cursor, Page, StudyTerm, TermState};
 pub use rule::RetentionRule;
+pub use study::KeptStudy;
 
 pub(crate) use guard::{Grounds, refuse_kept};
 pub(crate) use hold::{check_reason, keep_held};

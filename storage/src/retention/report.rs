@@ -1,7 +1,7 @@
 //! What has expired, what will within a time, and what is held: page by page, from the index of studies by date.
 
 use super::{
-    study::{StudyFacts, select_studies},
+    study::{KeptStudy, StudyFacts, select_studies},
     term::{Term, day_of, subtract_years, term, text_of},
 };
 use crate::{archive::Archive, clock::now, error::ArchiveError};
@@ -36,19 +36,8 @@ impl TermState {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct StudyTerm {
     pub state: TermState,
-    /// Study Instance UID.
-    pub study: String,
-    /// As in DICOM; empty if there is none.
-    pub study_date: String,
-    pub accession_number: String,
-    /// Separated by backslashes.
-    pub modalities: String,
-    pub instances: i64,
-    pub byte_len: i64,
-    /// The rule that keeps it longest; empty if none speaks of it.
-    pub rule: String,
-    /// The last day on which it is kept, as in DICOM; empty for ever.
-    pub kept_until: String,
+    #[serde(flatten)]
+    pub of: KeptStudy,
 }
 
 /// Where the next page begins.
@@ -125,7 +114,7 @@ impl Archive {
                 Some(_) if is_due => TermState::Expiring,
                 _ => return None,
             };
-            (from.of_held || is_due).then(|| StudyTerm::of(study, term, state))
+            (from.of_held || is_due).then(|| StudyTerm { state, of: KeptStudy::of(&study, term.as_ref()) })
         };
         Ok(Page { studies: found.into_iter().filter_map(line).collect(), next })
     }
@@ -158,22 +147,6 @@ impl Archive {
             _ => (!from.of_held).then(|| Cursor { of_held: true, ..Cursor::default() }),
         };
         Ok((found, next))
-    }
-}
-
-impl StudyTerm {
-    fn of(study: StudyFacts, term: Option<Term>, state: TermState) -> Self {
-        Self {
-            state,
-            kept_until: term.as_ref().map(|term| text_of(term.until)).unwrap_or_default(),
-            rule: term.map(|term| term.rule).unwrap_or_default(),
-            study: study.uid,
-            study_date: study.study_date,
-            accession_number: study.accession_number,
-            modalities: study.modalities,
-            instances: study.instances,
-            byte_len: study.byte_len,
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     class::PatientClass,
     rule::RetentionRule,
-    term::{birth_by_age, date_of},
+    term::{Term, birth_by_age, date_of, text_of},
 };
 use crate::{archive::Archive, database::Change, error::ArchiveError};
 use sqlx::{Row, any::AnyRow};
@@ -36,6 +36,39 @@ pub(crate) struct StudyFacts {
     pub(crate) senders: Vec<String>,
     /// Likewise.
     pub(crate) class: Option<PatientClass>,
+}
+
+/// What reports and the record of deletions tell of a study: nothing of the patient.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct KeptStudy {
+    /// Study Instance UID.
+    pub study: String,
+    /// As in DICOM; empty if there is none.
+    pub study_date: String,
+    pub accession_number: String,
+    /// Separated by backslashes.
+    pub modalities: String,
+    pub instances: i64,
+    pub byte_len: i64,
+    /// The rule that keeps it longest; empty if none speaks of it.
+    pub rule: String,
+    /// The last day on which it is kept, as in DICOM; empty for ever.
+    pub kept_until: String,
+}
+
+impl KeptStudy {
+    pub(super) fn of(study: &StudyFacts, term: Option<&Term>) -> Self {
+        Self {
+            study: study.uid.clone(),
+            study_date: study.study_date.clone(),
+            accession_number: study.accession_number.clone(),
+            modalities: study.modalities.clone(),
+            instances: study.instances,
+            byte_len: study.byte_len,
+            rule: term.map(|term| term.rule.clone()).unwrap_or_default(),
+            kept_until: term.map(|term| text_of(term.until)).unwrap_or_default(),
+        }
+    }
 }
 
 impl StudyFacts {

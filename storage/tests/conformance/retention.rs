@@ -91,7 +91,7 @@ async fn what_is_held_cannot_be_deleted_by_anybody_and_its_history_is_kept() {
         archive.release_hold("carl", "here", second, "closed").await.expect("released");
         assert!(matches!(archive.release_hold("carl", "here", second, "again").await, Err(ArchiveError::NotFound(_))));
         archive.delete(&uid("1.2"), None, None).await.expect("deleted");
-        assert!(report(&archive, 0).await.iter().map(|study| study.study.as_str()).eq(["1.1"]));
+        assert!(report(&archive, 0).await.iter().map(|study| study.of.study.as_str()).eq(["1.1"]));
         let all = archive.holds(true, 0, 10).await.expect("holds");
         assert_eq!(all.iter().map(|hold| hold.number).collect::<Vec<_>>(), [second, first]);
         assert_eq!((all[0].of.clone(), all[0].release_reason.as_str()), (of_patient, "closed"));
@@ -212,7 +212,7 @@ async fn what_has_expired_is_reported_deleted_and_noted() {
             let found = report(&archive, 0).await;
             let count = |state| found.iter().filter(|study| study.state == state).count();
             assert_eq!((found.len(), count(TermState::Expired), count(TermState::Held)), (12, 11, 1));
-            assert_eq!((found[0].rule.as_str(), found[0].kept_until.as_str()), ("short", "20100101"));
+            assert_eq!((found[0].of.rule.as_str(), found[0].of.kept_until.as_str()), ("short", "20100101"));
             assert_eq!(report(&archive, 4000).await.len(), 13, "the one that came today expires in ten years");
 
             let counted = archive.count_expired(100).await.expect("a count");
@@ -223,7 +223,7 @@ async fn what_has_expired_is_reported_deleted_and_noted() {
             assert_eq!((rest.studies, rest.held, studies(&archive).await), (7, 1, 2));
             let noted = archive.deletions(some.run, 0, 100).await.expect("a record");
             assert_eq!(noted.len(), 4);
-            assert_eq!((noted[0].study.as_str(), noted[0].kept_until.as_str()), ("1.1", "20100101"));
+            assert_eq!((noted[0].of.study.as_str(), noted[0].of.kept_until.as_str()), ("1.1", "20100101"));
             let all = archive.deletions(0, 0, 100).await.expect("a record");
             assert_eq!(all.len(), 11);
             assert_eq!(archive.deletions(0, all[8].number, 100).await.expect("a record").len(), 2);
@@ -314,7 +314,7 @@ async fn inpatients_are_known_by_admission_id_or_by_what_somebody_said() {
         }
         let by = async |study: &str| {
             let found = report(&archive, u16::MAX).await;
-            found.into_iter().find(|found| found.study == study).map(|found| found.rule).unwrap_or_default()
+            found.into_iter().find(|found| found.of.study == study).map(|found| found.of.rule).unwrap_or_default()
         };
         assert_eq!((by("1.1").await.as_str(), by("1.2").await.as_str()), ("inpatient", "inpatient"));
         for number in [1, 2] {
