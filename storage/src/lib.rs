@@ -26,6 +26,7 @@
 //! | `read`, `metadata` | what is stored, as bytes, frames and DICOM JSON |
 //! | `objects`, `encryption` | packs by key, with ranged reads, encrypted if so configured |
 //! | [`tiers`] | packs of a bucket kept near |
+//! | `documents` | small objects beside the packs, for a catalog that is made anew |
 //! | `store`, `bucket` | objects by key: a local folder, or a bucket by URL |
 //! | [`outbox`] | events, written in the transaction that caused them |
 //! | `sweep` | quiet series, removal |
@@ -55,6 +56,7 @@ pub mod corrections;
 pub mod damage;
 mod database;
 mod digest;
+mod documents;
 mod encryption;
 pub mod error;
 mod facts;

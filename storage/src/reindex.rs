@@ -19,7 +19,7 @@ pub struct Reindexed {
     pub instances: u64,
     /// Corrections that the catalog lacked.
     pub corrections: u64,
-    /// Packs that cannot be read, with the reason.
+    /// Packs and corrections that cannot be read, with the reason.
     pub damaged: Vec<String>,
 }
 
@@ -37,7 +37,9 @@ impl Archive {
             done.packs += 1;
             progress(&done);
         }
-        done.corrections = self.take_in_corrections().await?;
+        let (corrections, damaged) = self.take_in_corrections().await?;
+        done.corrections = corrections;
+        done.damaged.extend(damaged);
         Ok(done)
     }
 }

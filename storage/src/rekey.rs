@@ -57,6 +57,7 @@ impl Archive {
             }
             progress(&done);
         }
+        self.inner.rekey_corrections().await?;
         self.remove_doomed_objects().await?;
         Ok(done)
     }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     archive::{Archive, Inner},
+    corrections::ALL_TO_STORE,
     error::ArchiveError,
     objects::Objects,
     pack::path_of,
@@ -101,6 +102,7 @@ impl Inner {
         }
         // The keys by which names are found are made in the background, as for a catalog from before there were any.
         sqlx::query(NAMES_WITHOUT_KEYS).execute(&mut *transaction).await?;
+        sqlx::query(ALL_TO_STORE).execute(&mut *transaction).await?;
         transaction.commit().await?;
         self.database.make_durable().await?;
         Ok(rows)

@@ -21,7 +21,7 @@ mod settle;
 mod view;
 
 pub(crate) use outgoing::corrected;
-pub(crate) use rows::end_corrections;
+pub(crate) use rows::{ALL_TO_STORE, end_corrections};
 pub(crate) use settle::settle_arrival;
 pub(crate) use view::View;
 

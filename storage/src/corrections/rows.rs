@@ -7,18 +7,13 @@ use crate::{
     database::Change,
     error::ArchiveError,
 };
-use futures::TryStreamExt;
 use pacs_core::Uid;
 use sqlx::{AnyConnection, AnyPool, Row, any::AnyRow};
-use std::io::Write;
 
 /// Corrections of one study or patient, undone ones too; so many nobody makes by hand.
 const AT_MOST: i64 = 10_000;
 /// Where they are in the store.
 const FOLDER: &str = "corrections/";
-const EXTENSION: &str = "correction.json";
-/// A correction is some hundred bytes; one that rejects a study of ten thousand instances is a megabyte.
-const LONGEST: u64 = 16 << 20;
 
 /// All of a target are looked at whenever it is read, and none may be overlooked.
 pub(super) async fn refuse_too_many(change: &mut Change<'_>, target: &Target) -> Result<(), ArchiveError> {
@@ -129,49 +124,47 @@ fn correction(row: &AnyRow) -> Result<Correction, sqlx::Error> {
 
 impl Inner {
     /// Puts corrections into the store that are not there as they are now. Several processes may: all write the same.
-    pub(crate) async fn store_corrections(&self) -> Result<(), ArchiveError> {
-        for row in sqlx::query(TO_STORE).fetch_all(&self.database.pool).await? {
-            let correction = correction(&row)?;
-            let key = self.objects.named(&format!("{FOLDER}{}", correction.id), EXTENSION);
-            let mut file = self.packs.scratch()?;
-            file.write_all(&serde_json::to_vec(&correction).map_err(|e| ArchiveError::Internal(e.to_string()))?)?;
-            self.objects.put_new(file.path(), &key).await?;
+    /// Returns how many.
+    pub(crate) async fn store_corrections(&self) -> Result<usize, ArchiveError> {
+        let rows = sqlx::query(TO_STORE).fetch_all(&self.database.pool).await?;
+        for row in &rows {
+            let correction = correction(row)?;
+            self.put_document(&format!("{FOLDER}{}", correction.id), &correction).await?;
             let undone_at = correction.undone.map_or(0, |undone| undone.at);
             let stored = sqlx::query(IN_STORE).bind(correction.id).bind(undone_at);
             self.database.execute(stored).await?;
         }
-        Ok(())
+        Ok(rows.len())
     }
+}
 
-    async fn stored_correction(&self, key: &str) -> Result<Correction, ArchiveError> {
-        let missing = || ArchiveError::NotFound(format!("object {key}"));
-        let len = self.objects.len(key).await?.ok_or_else(missing)?;
-        if len > LONGEST {
-            return Err(ArchiveError::Internal(format!("object {key} is no correction")));
+impl Inner {
+    /// After a change of keys: writes all anew and removes what is encrypted otherwise, or not at all.
+    pub(crate) async fn rekey_corrections(&self) -> Result<(), ArchiveError> {
+        let others = self.documents_by_other_keys(FOLDER).await?;
+        if others.is_empty() {
+            return Ok(());
         }
-        let text = self.objects.read_range(key, 0..len).await?;
-        serde_json::from_slice(&text).map_err(|error| ArchiveError::Internal(format!("object {key}: {error}")))
+        self.database.execute(sqlx::query(ALL_TO_STORE)).await?;
+        while self.store_corrections().await? > 0 {}
+        for key in others {
+            self.objects.remove(&key).await?;
+        }
+        Ok(())
     }
 }
 
 impl Archive {
     /// Puts into the store what could not be put there when it was made.
     pub async fn store_corrections(&self) -> Result<(), ArchiveError> {
-        self.inner.store_corrections().await
+        self.inner.store_corrections().await.map(|_| ())
     }
 
-    /// Takes over the corrections in the store that the catalog lacks; returns how many.
-    pub(crate) async fn take_in_corrections(&self) -> Result<u64, ArchiveError> {
-        let listed = self.inner.objects.store.list().map_ok(|(key, _)| key);
-        let keys: Vec<String> = listed
-            .try_filter(|key| std::future::ready(key.starts_with(FOLDER) && key.ends_with(EXTENSION)))
-            .try_collect()
-            .await?;
-        let mut found = Vec::new();
-        for key in keys {
-            found.push(self.inner.stored_correction(&key).await?);
-        }
-        found.sort_by_key(|correction| correction.position);
+    /// Takes over the corrections in the store that the catalog lacks; returns how many, and what cannot be read.
+    pub(crate) async fn take_in_corrections(&self) -> Result<(u64, Vec<String>), ArchiveError> {
+        let (mut found, damaged) = self.inner.documents::<Correction>(FOLDER).await?;
+        // Of two that tell of the same, one is from before it was undone.
+        found.sort_by_key(|correction| (correction.position, correction.undone.is_none()));
         let mut taken = 0;
         for mut correction in found {
             let mut change = self.inner.database.change().await?;
@@ -183,7 +176,7 @@ impl Archive {
                 taken += 1;
             }
         }
-        Ok(taken)
+        Ok((taken, damaged))
     }
 }
 
@@ -232,6 +225,9 @@ const NEWEST_OF_PATIENT: &str = select_corrections!("where patient_key = $1 orde
 const NEWEST: &str = select_corrections!("where position > $1 order by position desc limit $2");
 
 const TO_STORE: &str = select_corrections!("where in_store = 0 order by position limit 1000");
+
+/// Of a catalog that comes from elsewhere, and whose store has none.
+pub(crate) const ALL_TO_STORE: &str = "update correction set in_store = 0";
 
 // Unless it was undone meanwhile.
 const IN_STORE: &str = "update correction set in_store = 1 where correction_id = $1 and undone_at = $2";

@@ -15,6 +15,7 @@ use crate::{
     },
     clock::now,
     compaction::DOOM,
+    corrections::ALL_TO_STORE,
     error::ArchiveError,
     spool::PACK,
 };
@@ -106,6 +107,7 @@ impl Inner {
             apply(&mut transaction, rows, &mut gone).await?;
         }
         sqlx::query(NAMES_WITHOUT_KEYS).execute(&mut *transaction).await?;
+        sqlx::query(ALL_TO_STORE).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok((lines, gone))
     }

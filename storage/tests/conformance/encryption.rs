@@ -5,8 +5,9 @@ use crate::{
     packs::{assert_reads_back, at_once, files, slice},
     support::{Home, assert_sound, encrypted, sqlite_and_folder},
 };
+use pacs_core::tags;
 use std::path::PathBuf;
-use storage::{Archive, Cipher, new_key_line};
+use storage::{Archive, Cipher, Correcting, Correction, Deed, PatientKey, Target, new_key_line};
 
 fn encrypted_home() -> Home {
     let mut home = encrypted(sqlite_and_folder());
@@ -44,6 +45,48 @@ async fn nothing_in_the_store_is_plain_and_all_of_it_reads_back() {
     }
     archive.close().await;
     assert_reads_back(&home.open().await, &[1, 2]).await;
+}
+
+/// Corrections in the store, and whether the patient's name can be read in each.
+fn corrections(home: &Home) -> Vec<bool> {
+    let held = files(&home.config.data_dir.join("objects/corrections"), "json");
+    let bytes = held.into_iter().map(|path| std::fs::read(path).expect("a correction"));
+    bytes.map(|bytes| bytes.windows(5).any(|window| window == b"Li^Si")).collect()
+}
+
+async fn rename(archive: &Archive) -> Correction {
+    let patient = Target::Patient(PatientKey { id: "P1".into(), issuer: String::new() });
+    let name = Correcting::Attributes([(tags::PATIENT_NAME, Some("Li^Si".into()))].into());
+    archive.correct(patient, name, &Deed::new("anna", "here", "passport seen")).await.expect("a correction")
+}
+
+#[tokio::test]
+async fn corrections_are_encrypted_as_packs_are_and_again_when_keys_change() {
+    let mut home = sqlite_and_folder();
+    at_once(&mut home.config);
+    let archive = with_two_slices(&home).await;
+    let correction = rename(&archive).await;
+    archive.close().await;
+    assert_eq!(corrections(&home), [true]);
+    let home = encrypted(home);
+    let archive = home.open().await;
+    archive.undo_correction(&correction.id, &Deed::new("anna", "here", "no")).await.expect("undone");
+    rename(&archive).await;
+    let mut told = corrections(&home);
+    told.sort_unstable();
+    assert_eq!(told, [false, false, true], "as it was before it was undone");
+    archive.rekey(|_| ()).await.expect("rekeyed");
+    assert_eq!(corrections(&home), [false; 2]);
+    archive.close().await;
+    for file in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
+        let _ = std::fs::remove_file(home.config.data_dir.join(file));
+    }
+    std::fs::write(home.config.data_dir.join("objects/corrections/0.json"), "{").expect("a damaged one");
+    let archive = home.open().await;
+    let done = archive.reindex(|_| ()).await.expect("a catalog");
+    assert_eq!((done.corrections, done.damaged.len()), (2, 1), "{:?}", done.damaged);
+    let undone = archive.corrections(None, None, 10).await.expect("corrections");
+    assert_eq!(undone.iter().filter(|one| one.undone.is_some()).count(), 1);
 }
 
 #[tokio::test]
