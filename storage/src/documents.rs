@@ -57,7 +57,7 @@ impl Inner {
         let missing = || ArchiveError::NotFound(format!("object {key}"));
         let len = self.objects.len(key).await?.ok_or_else(missing)?;
         if len > LONGEST {
-            return Err(ArchiveError::TooLarge(LONGEST));
+            return Err(ArchiveError::Internal(format!("it is longer than {LONGEST} bytes")));
         }
         let text = self.objects.read_range(key, 0..len).await?;
         serde_json::from_slice(&text).map_err(|error| ArchiveError::Internal(error.to_string()))

@@ -19,7 +19,9 @@ pub struct Reindexed {
     pub instances: u64,
     /// Corrections that the catalog lacked.
     pub corrections: u64,
-    /// Packs and corrections that cannot be read, with the reason.
+    /// Legal holds that the catalog lacked.
+    pub holds: u64,
+    /// Packs, corrections and holds that cannot be read, with the reason.
     pub damaged: Vec<String>,
 }
 
@@ -37,6 +39,10 @@ impl Archive {
             done.packs += 1;
             progress(&done);
         }
+        // First, for a correction takes the holds along that are on the patient from whom it takes a study.
+        let (holds, damaged) = self.take_in_holds().await?;
+        done.holds = holds;
+        done.damaged.extend(damaged);
         let (corrections, damaged) = self.take_in_corrections().await?;
         done.corrections = corrections;
         done.damaged.extend(damaged);

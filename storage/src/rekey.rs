@@ -58,6 +58,7 @@ impl Archive {
             progress(&done);
         }
         self.inner.rekey_corrections().await?;
+        self.inner.rekey_holds().await?;
         self.remove_doomed_objects().await?;
         Ok(done)
     }

@@ -55,6 +55,9 @@ pub async fn reindex(config: &Config) -> anyhow::Result<ExitCode> {
     if done.corrections > 0 {
         println!("{} corrections taken in", done.corrections);
     }
+    if done.holds > 0 {
+        println!("{} legal holds taken in", done.holds);
+    }
     for reason in &done.damaged {
         println!("damaged   {reason}");
     }

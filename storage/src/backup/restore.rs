@@ -12,6 +12,7 @@ use crate::{
     objects::Objects,
     pack::path_of,
     replica::is_replica,
+    retention::ALL_HOLDS_TO_STORE,
     store::sync_folder,
 };
 use futures::TryStreamExt;
@@ -102,7 +103,9 @@ impl Inner {
         }
         // The keys by which names are found are made in the background, as for a catalog from before there were any.
         sqlx::query(NAMES_WITHOUT_KEYS).execute(&mut *transaction).await?;
-        sqlx::query(ALL_TO_STORE).execute(&mut *transaction).await?;
+        for all in [ALL_TO_STORE, ALL_HOLDS_TO_STORE] {
+            sqlx::query(all).execute(&mut *transaction).await?;
+        }
         transaction.commit().await?;
         self.database.make_durable().await?;
         Ok(rows)

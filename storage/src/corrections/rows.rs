@@ -155,8 +155,9 @@ impl Inner {
 }
 
 impl Archive {
-    /// Puts into the store what could not be put there when it was made.
+    /// Puts corrections and legal holds into the store that could not be put there when they were made.
     pub async fn store_corrections(&self) -> Result<(), ArchiveError> {
+        self.inner.store_holds().await?;
         self.inner.store_corrections().await.map(|_| ())
     }
 

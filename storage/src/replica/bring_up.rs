@@ -17,6 +17,7 @@ use crate::{
     compaction::DOOM,
     corrections::ALL_TO_STORE,
     error::ArchiveError,
+    retention::ALL_HOLDS_TO_STORE,
     spool::PACK,
 };
 use futures::TryStreamExt;
@@ -107,7 +108,9 @@ impl Inner {
             apply(&mut transaction, rows, &mut gone).await?;
         }
         sqlx::query(NAMES_WITHOUT_KEYS).execute(&mut *transaction).await?;
-        sqlx::query(ALL_TO_STORE).execute(&mut *transaction).await?;
+        for all in [ALL_TO_STORE, ALL_HOLDS_TO_STORE] {
+            sqlx::query(all).execute(&mut *transaction).await?;
+        }
         transaction.commit().await?;
         Ok((lines, gone))
     }

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 const LONGEST_REASON: usize = 1000;
 
 /// What a hold is put on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Holding {
     Study(Uid),
     /// Patient ID (0010,0020) and Issuer of Patient ID (0010,0021), which may be empty. Studies that come later are held too, and
@@ -27,7 +27,7 @@ pub enum Holding {
 }
 
 /// A hold, or one that was released: then who, when and why is not empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Hold {
     pub number: i64,
     pub of: Holding,
@@ -57,13 +57,11 @@ impl Archive {
                 if patient.is_empty() { format!("study {study}") } else { "a patient of this ID and issuer".into() };
             return Err(ArchiveError::NotFound(what));
         }
-        let number = change.head.next_key();
-        let insert = sqlx::query(HOLD).bind(number).bind(&study).bind(&patient).bind(now()).bind(actor).bind(reason);
-        insert.execute(&mut *change.transaction).await?;
+        let number = put_hold(&mut change, Hold::new(of, actor, reason)).await?;
         let on = if patient.is_empty() { "a study" } else { "a patient" };
         note(&mut change, actor, origin, &study, format!("legal hold {number} put on {on}: {reason}")).await?;
         change.commit().await?;
-        self.inner.database.make_durable().await?;
+        self.keep_holds().await?;
         Ok(number)
     }
 
@@ -77,6 +75,14 @@ impl Archive {
         let study: String = row.try_get(0)?;
         note(&mut change, actor, origin, &study, format!("legal hold {number} released: {reason}")).await?;
         change.commit().await?;
+        self.keep_holds().await
+    }
+
+    async fn keep_holds(&self) -> Result<(), ArchiveError> {
+        self.inner.database.make_durable().await?;
+        if let Err(error) = self.inner.store_holds().await {
+            tracing::warn!(%error, "a legal hold is not in the store yet, it is tried again");
+        }
         Ok(())
     }
 
@@ -88,9 +94,43 @@ impl Archive {
     }
 }
 
+impl Hold {
+    fn new(of: &Holding, actor: &str, reason: &str) -> Self {
+        let (held_by, reason, nobody) = (actor.to_owned(), reason.to_owned(), String::new());
+        let held_at = now();
+        Self {
+            number: 0,
+            of: of.clone(),
+            held_at,
+            held_by,
+            reason,
+            released_at: 0,
+            released_by: nobody.clone(),
+            release_reason: nobody,
+        }
+    }
+}
+
+/// Writes the row of a hold under its number or, if it has none or that is another's, a new one; returns which.
+pub(super) async fn put_hold(change: &mut Change<'_>, hold: Hold) -> Result<i64, sqlx::Error> {
+    let (study, patient) = hold.of.columns();
+    let mut number = hold.number;
+    loop {
+        if number > 0 {
+            let insert = sqlx::query(HOLD).bind(number).bind(&study).bind(&patient);
+            let insert = insert.bind(hold.held_at).bind(&hold.held_by).bind(&hold.reason);
+            let insert = insert.bind(hold.released_at).bind(&hold.released_by).bind(&hold.release_reason);
+            if insert.execute(&mut *change.transaction).await?.rows_affected() > 0 {
+                return Ok(number);
+            }
+        }
+        number = change.head.next_key();
+    }
+}
+
 impl Holding {
     /// Study Instance UID and key of the patient, of which one is empty.
-    fn columns(&self) -> (String, String) {
+    pub(super) fn columns(&self) -> (String, String) {
         match self {
             Self::Study(uid) => (uid.to_string(), String::new()),
             Self::Patient { id, issuer } => (String::new(), format!("id {issuer}\\{id}")),
@@ -147,7 +187,7 @@ pub(crate) async fn keep_held(change: &mut Change<'_>, study: &str, patient: &st
     Ok(())
 }
 
-fn hold(row: &AnyRow) -> Result<Hold, ArchiveError> {
+pub(super) fn hold(row: &AnyRow) -> Result<Hold, ArchiveError> {
     let (study, patient): (String, String) = (row.try_get(1)?, row.try_get(2)?);
     let of = match patient.strip_prefix("id ").and_then(|key| key.split_once('\\')) {
         Some((issuer, id)) => Holding::Patient { id: id.to_owned(), issuer: issuer.to_owned() },
@@ -171,15 +211,26 @@ const IS_PATIENT: &str = "select patient_key from patient where patient_key = $1
 
 const HOLD: &str = "insert into legal_hold (hold_key, study_instance_uid, patient_key, held_at, held_by, reason,
         released_at, released_by, release_reason)
-    values ($1, $2, $3, $4, $5, $6, 0, '', '')";
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing";
 
-const RELEASE: &str = "update legal_hold set released_at = $2, released_by = $3, release_reason = $4
+const RELEASE: &str = "update legal_hold set released_at = $2, released_by = $3, release_reason = $4, in_store = 0
     where hold_key = $1 and released_at = 0 returning study_instance_uid";
 
+/// The columns of a [`Hold`], and the end of the statement.
+macro_rules! select_holds {
+    ($end:literal) => {
+        concat!(
+            "select hold_key, study_instance_uid, patient_key, held_at, held_by, reason, released_at, released_by,
+                release_reason
+            from legal_hold ",
+            $end
+        )
+    };
+}
+pub(super) use select_holds;
+
 const HOLDS: &str =
-    "select hold_key, study_instance_uid, patient_key, held_at, held_by, reason, released_at, released_by,
-        release_reason
-    from legal_hold where hold_key < $1 and ($2 = 1 or released_at = 0) order by hold_key desc limit $3";
+    select_holds!("where hold_key < $1 and ($2 = 1 or released_at = 0) order by hold_key desc limit $3");
 
 const HELD: &str =
     "select h.hold_key, h.study_instance_uid, h.patient_key, h.held_at, h.held_by, h.reason, h.released_at,

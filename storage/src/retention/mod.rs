@@ -6,7 +6,7 @@
 //! | `term` | until which day one study is kept: pure, today is an argument |
 //! | `study` | what the rules look at, read from the catalog page by page |
 //! | `class` | whether the patient of a study was an inpatient |
-//! | `hold` | legal holds |
+//! | `hold`, `stored` | legal holds, in the catalog and in the store |
 //! | `guard` | whether a study may be deleted |
 //! | `report` | what has expired, what will soon, what is held |
 //! | `expiry` | deletion of what has expired, and the record of it |
@@ -17,6 +17,7 @@ mod guard;
 mod hold;
 mod report;
 mod rule;
+mod stored;
 mod study;
 mod term;
 
@@ -30,3 +31,4 @@ pub use study::KeptStudy;
 pub(crate) use guard::{Grounds, refuse_kept};
 pub(crate) use hold::{check_reason, keep_held};
 pub(crate) use rule::check_rules;
+pub(crate) use stored::ALL_HOLDS_TO_STORE;

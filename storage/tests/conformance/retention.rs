@@ -330,6 +330,42 @@ async fn inpatients_are_known_by_admission_id_or_by_what_somebody_said() {
 }
 
 #[tokio::test]
+async fn a_catalog_made_anew_holds_what_was_held() {
+    let home = sqlite_and_folder();
+    let archive = home.open().await;
+    for number in 1..=3 {
+        let patient = format!("P{number}");
+        study(number, "20000101").with(tags::PATIENT_ID, &patient).sent_to(&archive).await;
+    }
+    let of_patient = Holding::Patient { id: "P1".into(), issuer: String::new() };
+    archive.hold("anna", "here", &of_patient, "case 1").await.expect("a hold");
+    archive.hold("anna", "here", &Holding::Study(uid("1.2")), "case 2").await.expect("a hold");
+    let closed = archive.hold("anna", "here", &Holding::Study(uid("1.3")), "case 3").await.expect("a hold");
+    archive.release_hold("bert", "here", closed, "closed").await.expect("released");
+    let before = archive.holds(true, 0, 10).await.expect("holds");
+    archive.close().await;
+    for file in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
+        let _ = std::fs::remove_file(home.config.data_dir.join(file));
+    }
+    let archive = home.open().await;
+    study(4, "20000101").sent_to(&archive).await;
+    archive.hold("carl", "here", &Holding::Study(uid("1.4")), "case 4").await.expect("a hold");
+    assert_eq!(archive.reindex(|_| ()).await.expect("a catalog").holds, 3);
+    assert_eq!(archive.reindex(|_| ()).await.expect("again").holds, 0);
+    let after = archive.holds(true, 0, 10).await.expect("holds");
+    let told = |holds: &[storage::Hold]| {
+        let mut told: Vec<_> = holds.iter().map(|hold| (hold.reason.clone(), hold.released_by.clone())).collect();
+        told.sort();
+        told
+    };
+    let fourth = [("case 4".to_owned(), String::new())];
+    assert_eq!(told(&after), [told(&before).as_slice(), &fourth].concat());
+    kept(archive.delete(&uid("1.1"), None, None).await, "case 1");
+    kept(archive.delete(&uid("1.2"), None, None).await, "case 2");
+    archive.delete(&uid("1.3"), None, None).await.expect("deleted");
+}
+
+#[tokio::test]
 async fn a_catalog_made_anew_counts_terms_from_the_arrival_and_not_from_today() {
     let home = sqlite_and_folder();
     let archive = home.open().await;
