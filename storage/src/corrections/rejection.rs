@@ -33,14 +33,22 @@ impl Archive {
             return Ok(0);
         }
         let statement = sqlx::query(DOCUMENTS).bind(after).bind(newest).bind(KEY_OBJECT_SELECTION);
-        let mut heeded = 0;
+        let (mut heeded, mut done) = (0, newest);
         for row in statement.fetch_all(&self.inner.database.pool).await? {
             let uid = |at: usize| -> Result<Uid, ArchiveError> {
                 row.try_get::<String, _>(at)?.parse().map_err(|e: UidError| ArchiveError::Internal(e.to_string()))
             };
-            heeded += usize::from(self.heed(&uid(0)?, &uid(1)?, &uid(2)?).await?);
+            let sop_instance = uid(2)?;
+            match self.heed(&uid(0)?, &uid(1)?, &sop_instance).await {
+                Ok(hides) => heeded += usize::from(hides),
+                // It is looked at again with what comes next; the others are heeded all the same.
+                Err(error) => {
+                    tracing::warn!(%error, sop_instance_uid = %sop_instance, "a key object document cannot be read yet");
+                    done = done.min(row.try_get::<i64, _>(3)? - 1);
+                }
+            }
         }
-        self.acknowledge(CONSUMER, newest).await?;
+        self.acknowledge(CONSUMER, done).await?;
         Ok(heeded)
     }
 
@@ -48,8 +56,14 @@ impl Archive {
     async fn heed(&self, study: &Uid, series: &Uid, sop_instance: &Uid) -> Result<bool, ArchiveError> {
         let why = format!("rejection note {sop_instance}");
         let made = self.corrections(Some(study), None, u32::MAX).await?;
-        let held = self.instance(study, series, sop_instance, None).await;
-        let (false, Ok(document)) = (made.iter().any(|one| one.made.why == why), held) else { return Ok(false) };
+        if made.iter().any(|one| one.made.why == why) {
+            return Ok(false);
+        }
+        let document = match self.instance(study, series, sop_instance, None).await {
+            // Deleted since, or rejected itself.
+            Err(ArchiveError::NotFound(_)) => return Ok(false),
+            held => held?,
+        };
         let text = self.metadata_of(&document).await?;
         let metadata = serde_json::from_str(&text).map_err(|e| ArchiveError::Internal(e.to_string()))?;
         let Some(note) = Attributes::of(&metadata).and_then(|note| Note::of(note, study)) else { return Ok(false) };
@@ -97,6 +111,7 @@ fn referenced(series: Attributes<'_>) -> Vec<(Uid, Uid)> {
     instances.filter_map(|item| Some((of.clone(), uid(&item, tags::REFERENCED_SOP_INSTANCE_UID)?))).collect()
 }
 
-const DOCUMENTS: &str = "select st.study_instance_uid, se.series_instance_uid, i.sop_instance_uid
+const DOCUMENTS: &str = "select st.study_instance_uid, se.series_instance_uid, i.sop_instance_uid,
+        i.instance_key
     from instance i join series se on se.series_key = i.series_key join study st on st.study_key = se.study_key
     where i.instance_key > $1 and i.instance_key <= $2 and i.sop_class_uid = $3 order by i.instance_key";

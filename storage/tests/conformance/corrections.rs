@@ -422,6 +422,8 @@ async fn a_catalog_made_anew_has_the_corrections_too() {
     let done = archive.reindex(|_| ()).await.expect("a catalog");
     assert_eq!((done.instances, done.corrections, done.damaged.len()), (3, 4, 0));
     assert_eq!(archive.find(&Query::new(Level::Study)).await.expect("rows"), before);
-    assert_eq!(archive.reindex(|_| ()).await.expect("again").corrections, 0);
+    std::fs::write(home.config.data_dir.join("objects/corrections/0.correction.json"), "{").expect("written");
+    let again = archive.reindex(|_| ()).await.expect("again");
+    assert_eq!((again.corrections, again.damaged.len()), (0, 1), "one that is damaged keeps nothing from the others");
     assert_sound(&archive).await;
 }
