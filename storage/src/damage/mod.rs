@@ -56,7 +56,7 @@ pub struct Damage {
     pub what: What,
     /// Milliseconds since 1970-01-01 UTC.
     pub found_at: i64,
-    /// `scrub`, `verify`, `reading` or `compaction`.
+    /// `scrub`, `verify`, `reading`, `replica`, `restore` or `repair`.
     pub found_by: String,
     /// 0: not yet.
     pub mended_at: i64,
@@ -277,6 +277,22 @@ impl Inner {
         let position = change.head.next_key();
         let detail = format!("{} instances are lost with pack {object_key}", lost.len());
         self.finish(change, position, &told(AuditAction::SecurityAlert, "restore", false, detail)).await
+    }
+
+    /// Reads a sealed pack through, and notes what is found; whether nothing is.
+    pub(crate) async fn is_pack_whole(self: &Arc<Self>, object_key: &str, by: &str) -> Result<bool, ArchiveError> {
+        for row in sqlx::query(IN_PACK).bind(object_key).fetch_all(&self.database.pool).await? {
+            let thing = self.thing(row.try_get(0)?).await?.filter(|thing| thing.place.key == object_key);
+            if let Some(thing) = thing
+                && self.check(&thing, by).await?.is_some()
+            {
+                return Ok(false);
+            }
+        }
+        match self.parts(object_key).await? {
+            Some(parts) => Ok(self.check_parts(&parts, by).await?.is_none()),
+            None => Ok(true),
+        }
     }
 
     /// Whether there is anything unmended in a pack.

@@ -4,6 +4,7 @@ use super::Replica;
 use crate::{archive::Inner, backup::copy_object, clock::now, error::ArchiveError};
 use futures::{StreamExt, stream};
 use sqlx::Row;
+use std::sync::Arc;
 
 /// Packs of one round.
 const AT_ONCE: i64 = 32;
@@ -14,10 +15,12 @@ const REMOVED: &str = "replica/removed";
 const ENDING: &str = ".removed";
 /// Bytes at the end of a copy that are compared.
 const COMPARED: u64 = 64 << 10;
+/// Who finds damage here.
+const BY: &str = "replica";
 
 impl Inner {
     /// Copies the packs that wait longest; returns the first failure: others are not kept waiting by it.
-    pub(super) async fn copy_packs(&self, replica: &Replica) -> Result<Option<ArchiveError>, ArchiveError> {
+    pub(super) async fn copy_packs(self: &Arc<Self>, replica: &Replica) -> Result<Option<ArchiveError>, ArchiveError> {
         let rows = sqlx::query(QUEUED).bind(AT_ONCE).fetch_all(&self.database.pool).await?;
         let keys = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
         let copied = stream::iter(keys).map(|key| async move { self.copy_pack(replica, &key).await });
@@ -29,25 +32,8 @@ impl Inner {
         Ok(failure)
     }
 
-    async fn copy_pack(&self, replica: &Replica, key: &str) -> Result<(), ArchiveError> {
-        let store = &self.objects.store;
-        let copied = async {
-            let len = store.len(key).await?;
-            // It was copied before, by a round that was broken off: packs never change.
-            if len.is_none() || replica.store.len(key).await? != len {
-                copy_object(store, key, &replica.store, key).await?;
-            }
-            let len = len.unwrap_or_default();
-            let end = len.saturating_sub(COMPARED)..len;
-            let ends = [store, &replica.store].map(|store| store.read_ranges(key, std::slice::from_ref(&end)));
-            let [here, there] = ends;
-            if here.await? != there.await? {
-                replica.store.remove(key).await?;
-                return Err(ArchiveError::Internal(format!("the copy of {key} is not what was copied")));
-            }
-            Ok(())
-        };
-        match copied.await {
+    async fn copy_pack(self: &Arc<Self>, replica: &Replica, key: &str) -> Result<(), ArchiveError> {
+        match self.copied(replica, key).await {
             // Let go meanwhile.
             Err(ArchiveError::Store(object_store::Error::NotFound { .. })) if !self.is_pack(key).await? => {}
             copied => {
@@ -56,6 +42,35 @@ impl Inner {
         }
         self.database.execute(sqlx::query(COPIED).bind(key)).await?;
         Ok(())
+    }
+
+    /// Copies a pack, or leaves a copy as it is that came there before: packs never change, so that of two that differ one
+    /// is damaged, and it may be ours.
+    async fn copied(self: &Arc<Self>, replica: &Replica, key: &str) -> Result<(), ArchiveError> {
+        let store = &self.objects.store;
+        let (here, there) = (store.len(key).await?, replica.store.len(key).await?);
+        if here.is_some() && here == there && self.ends_alike(replica, key, here).await? {
+            return Ok(());
+        }
+        if (here.is_none() || there.is_some()) && self.is_pack(key).await? && !self.is_pack_whole(key, BY).await? {
+            tracing::warn!(pack = key, "a damaged pack is not copied to the replica");
+            return Ok(());
+        }
+        let len = copy_object(store, key, &replica.store, key).await?;
+        match self.ends_alike(replica, key, Some(len)).await? {
+            true => Ok(()),
+            // It stays and is looked at again: it may be the answer that was garbled.
+            false => Err(ArchiveError::Internal(format!("the copy of {key} is not what was copied"))),
+        }
+    }
+
+    async fn ends_alike(&self, replica: &Replica, key: &str, len: Option<u64>) -> Result<bool, ArchiveError> {
+        let len = len.unwrap_or_default();
+        let end = len.saturating_sub(COMPARED)..len;
+        let ends =
+            [&self.objects.store, &replica.store].map(|store| store.read_ranges(key, std::slice::from_ref(&end)));
+        let [here, there] = ends;
+        Ok(here.await? == there.await?)
     }
 
     async fn is_pack(&self, key: &str) -> Result<bool, ArchiveError> {

@@ -234,3 +234,68 @@ async fn a_replica_mends_damage_and_may_be_copied_to_another_store() {
     slice(4).sent_to(&archive).await;
     assert_reads_back(&archive, &[1, 2, 3, 4]).await;
 }
+
+/// As after an upgrade of the catalog: the triggers are made anew, and every pack is looked at again.
+async fn look_at_all_again(home: &Home) {
+    let url = format!("sqlite://{}", home.config.data_dir.join("index.sqlite").display());
+    let mut catalog = <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.expect("the catalog");
+    sqlx::query("delete from replica_state where name = 'schema'").execute(&mut catalog).await.expect("changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_that_is_damaged_never_takes_the_place_of_its_good_copy() {
+    for how in ["cut off", "flipped at its end", "gone"] {
+        for mut home in [sqlite_and_folder(), encrypted(sqlite_and_folder())] {
+            println!("{how}, {}", home.name);
+            let replica = replica_of(&mut home);
+            let archive = home.open().await;
+            for number in [1, 2] {
+                slice(number).sent_to(&archive).await;
+                seal(&archive).await;
+            }
+            catch_up(&archive).await;
+            let pack = crate::packs::files(&home.config.data_dir.join("objects"), "tar").remove(0);
+            let mut bytes = std::fs::read(&pack).expect("the pack");
+            match how {
+                "cut off" => bytes.truncate(1600),
+                _ => *bytes.iter_mut().rev().nth(1600).expect("a byte") ^= 1,
+            }
+            match how {
+                "gone" => std::fs::remove_file(&pack).expect("gone"),
+                _ => std::fs::write(&pack, bytes).expect("damaged"),
+            }
+            look_at_all_again(&home).await;
+            catch_up(&archive).await;
+            archive.verify(true, |_| ()).await.expect("a verification");
+            let mended = archive.mend(None, |_| ()).await.expect("mended");
+            assert!(mended.left.is_empty(), "{mended:?}");
+            for _ in 0..3 {
+                seal(&archive).await;
+                while archive.compact_one_series().await.expect("made anew") {}
+            }
+            assert_reads_back(&archive, &[1, 2]).await;
+            catch_up(&archive).await;
+            archive.close().await;
+            let empty = second_site(&home, &replica, sqlite_and_folder());
+            let second = empty.open().await;
+            second.restore(&replica, |_| ()).await.expect("brought up");
+            assert_reads_back(&second, &[1, 2]).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_copy_at_the_replica_is_made_again() {
+    let mut home = sqlite_and_folder();
+    let replica = replica_of(&mut home);
+    let archive = home.open().await;
+    slice(1).sent_to(&archive).await;
+    seal(&archive).await;
+    catch_up(&archive).await;
+    let copy = crate::packs::files(replica.as_ref(), "tar").remove(0);
+    let good = std::fs::read(&copy).expect("the copy");
+    std::fs::write(&copy, &good[..1000]).expect("torn");
+    look_at_all_again(&home).await;
+    catch_up(&archive).await;
+    assert_eq!(std::fs::read(&copy).expect("the copy"), good);
+}
