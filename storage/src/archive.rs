@@ -18,7 +18,7 @@ use crate::{
 };
 use std::{
     path::Path,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::AtomicI64},
     time::Duration,
 };
 use tokio::sync::watch;
@@ -46,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) inflated: Inflated,
     pub(crate) opened: Opened,
     pub(crate) quarantine: Quarantine,
+    /// Key of the pack that could not be made anew at last: those behind it come first.
+    pub(crate) compact_after: AtomicI64,
 }
 
 impl Archive {
@@ -68,6 +70,7 @@ impl Archive {
             inflated: Inflated::default(),
             opened: Opened::default(),
             quarantine: Quarantine::default(),
+            compact_after: AtomicI64::default(),
         });
         tokio::spawn(watch_other_processes(Arc::downgrade(&inner)));
         tokio::spawn(add_missing_keys(Arc::downgrade(&inner)));

@@ -5,13 +5,17 @@ use crate::{
     clock::now,
     error::ArchiveError,
     index::put_pack,
-    ingest::blocking,
+    ingest::{Incoming, Origin, blocking},
     pack::Record,
     packs::Placed,
     read::Place,
 };
+use futures::TryStreamExt;
 use sqlx::{Row, any::AnyRow};
-use std::sync::Arc;
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+};
 
 /// A series with so many small packs gets one of them all.
 const MANY: i64 = 8;
@@ -28,40 +32,83 @@ struct Moving {
     pack: i64,
 }
 
+impl Moving {
+    /// Where it lies in its pack.
+    fn part10(&self) -> Range<u64> {
+        self.place.offset..self.place.offset.saturating_add(self.len)
+    }
+
+    fn check(&self, checksum: u32) -> Result<(), ArchiveError> {
+        match checksum == self.place.checksum {
+            true => Ok(()),
+            false => Err(ArchiveError::Damaged(self.place.key.clone())),
+        }
+    }
+}
+
 impl Archive {
-    /// Makes the packs of one series anew that hold deleted instances or are many and small; `false` if there are none.
+    /// Makes the packs of one series anew that hold deleted instances or are many and small; `false` if there are none. After
+    /// an error it is the turn of others first.
     pub async fn compact_one_series(&self) -> Result<bool, ArchiveError> {
         // What room there is is for packs that leave.
         if self.inner.packs.reserve.is_spent() {
             return Ok(false);
         }
+        let Some((pack, series)) = self.inner.next_to_compact().await? else { return Ok(false) };
+        let compacted = self.compact(series).await;
+        if compacted.is_err() {
+            self.inner.compact_after.store(pack, Ordering::Relaxed);
+        }
+        compacted.map(|()| true)
+    }
+
+    async fn compact(&self, series: i64) -> Result<(), ArchiveError> {
         let pool = &self.inner.database.pool;
-        let Some(row) = sqlx::query(TO_COMPACT).fetch_optional(pool).await? else { return Ok(false) };
-        let series: i64 = row.try_get(0)?;
         let packs = sqlx::query(PACKS).bind(series).fetch_all(pool).await?;
         let instances = sqlx::query(INSTANCES).bind(series).fetch_all(pool).await?;
         let moving = instances.iter().map(moving).collect::<Result<Vec<_>, sqlx::Error>>()?;
         let mut moved = Vec::with_capacity(moving.len());
+        let mut failure = None;
         for one in moving {
-            let placed = self.inner.copy(&one).await?;
-            moved.push((one, placed));
+            match self.inner.copy(&one).await {
+                Ok(placed) => moved.push((one, placed)),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
         }
+        // After a failure too: otherwise the same would be copied again and again, until the disk is full.
         self.inner.switch(series, &packs, &moved).await?;
         tracing::info!(packs = packs.len(), instances = moved.len(), "packs of a series were made anew");
-        Ok(true)
+        failure.map_or(Ok(()), Err)
     }
 }
 
 impl Inner {
-    /// Copies an instance into the open pack of its series: a small one, for a large one has a pack of its own.
+    /// Key of a pack, and of its series.
+    async fn next_to_compact(&self) -> Result<Option<(i64, i64)>, ArchiveError> {
+        let after = self.compact_after.load(Ordering::Relaxed);
+        for after in [after, 0] {
+            let row = sqlx::query(TO_COMPACT).bind(after).fetch_optional(&self.database.pool).await?;
+            if let Some(row) = row {
+                return Ok(Some((row.try_get(0)?, row.try_get(1)?)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Copies an instance into the open pack of its series, or one that no small pack holds into a pack of its own.
     async fn copy(self: &Arc<Self>, one: &Moving) -> Result<Placed, ArchiveError> {
-        let part10 = self.read_pack(&one.place, one.place.offset..one.place.offset + one.len).await;
-        let sound = part10.and_then(|part10| match crc32c::crc32c(&part10) == one.place.checksum {
-            true => Ok(part10),
-            false => Err(ArchiveError::Damaged(one.place.key.clone())),
-        });
+        let copied =
+            if one.len < SMALL.unsigned_abs() { self.copy_small(one).await } else { self.copy_large(one).await };
         // Once it is noted as damaged, its pack waits until it is mended.
-        let part10 = sound.inspect_err(|error| self.suspect(one.key, error))?;
+        copied.inspect_err(|error| self.suspect(one.key, error))
+    }
+
+    async fn copy_small(self: &Arc<Self>, one: &Moving) -> Result<Placed, ArchiveError> {
+        let part10 = self.read_pack(&one.place, one.part10()).await?;
+        one.check(crc32c::crc32c(&part10))?;
         let (record, metadata) = self.record_at(&one.place, one.len).await?;
         let record = Record { is_copy: true, ..record };
         let archive = self.clone();
@@ -69,6 +116,21 @@ impl Inner {
             archive.packs.store(&record.facts()?.folder(), &part10, &record, &record.packed(&metadata)?, false)
         })
         .await
+    }
+
+    /// As it comes in: such an instance may be longer than there is memory.
+    async fn copy_large(self: &Arc<Self>, one: &Moving) -> Result<Placed, ArchiveError> {
+        let mut incoming = Incoming::new(self.clone(), Origin::Room("compaction"));
+        let mut bytes = self.stream_pack(&one.place, one.part10()).await?;
+        while let Some(piece) = bytes.try_next().await? {
+            incoming.write(&piece).await?;
+        }
+        let (mut described, body) = incoming.describe().await?;
+        one.check(described.record.checksum)?;
+        (described.record, described.metadata) = self.record_at(&one.place, one.len).await?;
+        described.record.is_copy = true;
+        let archive = self.clone();
+        blocking(move || body.place(&archive, &described, &described.facts.folder(), false)).await
     }
 
     /// Lets the rows point to the new places, and dooms the old packs.
@@ -127,8 +189,9 @@ fn moving(row: &AnyRow) -> Result<Moving, sqlx::Error> {
     Ok(Moving { key: row.try_get(0)?, pack: row.try_get(1)?, place, len: number(6)? })
 }
 
-const TO_COMPACT: &str = "select series_key from pack where compact = 1 and sealed = 1
-    and object_key not in (select object_key from damage where hides = 1 and mended_at = 0) limit 1";
+const TO_COMPACT: &str = "select pack_key, series_key from pack where compact = 1 and sealed = 1 and pack_key > $1
+    and object_key not in (select object_key from damage where hides = 1 and mended_at = 0)
+    order by pack_key limit 1";
 
 const PACKS: &str = "select pack_key, object_key from pack where series_key = $1 and compact = 1 and sealed = 1
     and object_key not in (select object_key from damage where hides = 1 and mended_at = 0)";

@@ -3,7 +3,7 @@
 use crate::{
     instances::everything,
     packs::{assert_reads_back, at_once, files, slice},
-    support::{Home, assert_sound, encrypted, sqlite_and_folder},
+    support::{Home, Slice, assert_sound, encrypted, sqlite_and_folder, uid},
 };
 use pacs_core::tags;
 use std::path::PathBuf;
@@ -196,5 +196,49 @@ async fn damage_a_cut_and_an_exchange_are_found_and_never_served_as_good() {
     }
     std::fs::write(&object, good).expect("mended");
     assert_reads_back(&archive, &[1, 2]).await;
+    assert_sound(&archive).await;
+}
+
+#[tokio::test]
+async fn a_pack_that_cannot_be_made_anew_fills_no_disk_and_holds_up_no_other() {
+    let home = encrypted_home();
+    let file = home.config.data_dir.join("../keys");
+    with_two_slices(&home).await.close().await;
+    let (old, new) = (std::fs::read_to_string(&file).expect("keys"), new_key_line("k2").expect("a key"));
+    std::fs::write(&file, format!("{new}\n{old}")).expect("rotated");
+    let archive = home.open().await;
+    let others = [1, 2].map(|number| Slice::new("1.2", "1.2.1", &format!("1.2.1.{number}")));
+    for slice in [slice(3), slice(4)] {
+        slice.sent_to(&archive).await;
+    }
+    archive.close().await;
+    // The key of the newer pack is missing; later another series is to be made anew too.
+    std::fs::write(&file, &old).expect("the new key is gone");
+    let archive = home.open().await;
+    for slice in &others {
+        slice.sent_to(&archive).await;
+    }
+    archive.seal_quiet_packs().await;
+    for (study, series, instance) in
+        [("1.1", "1.1.1", "1.1.1.1"), ("1.1", "1.1.1", "1.1.1.3"), ("1.2", "1.2.1", "1.2.1.1")]
+    {
+        archive.delete(&uid(study), Some(&uid(series)), Some(&uid(instance))).await.expect("deleted");
+    }
+    let mut made_anew = 0;
+    for _ in 0..20 {
+        made_anew += u32::from(archive.compact_one_series().await.is_ok_and(|done| done));
+    }
+    assert_eq!(made_anew, 1, "the other series");
+    let spooled = files(&home.config.data_dir.join("spool"), "tar");
+    let len: u64 = spooled.iter().map(|file| file.metadata().expect("a file").len()).sum();
+    assert!(len < 10_000, "{len} bytes for two small instances");
+    archive.close().await;
+    std::fs::write(&file, format!("{new}\n{old}")).expect("the new key is back");
+    let archive = home.open().await;
+    while archive.compact_one_series().await.expect("made anew") {}
+    for slice in [slice(2), slice(4), others[1].clone()] {
+        let stored = slice.held_in(&archive).await;
+        assert_eq!(everything(&archive, &stored).await, slice.part10());
+    }
     assert_sound(&archive).await;
 }
