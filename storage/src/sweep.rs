@@ -1,7 +1,7 @@
 //! Housekeeping: series that fell quiet, what a crash left behind, and removal.
 
 use crate::{
-    archive::Archive,
+    archive::{Archive, Inner},
     audit::{AuditAction, AuditRecord, write_audit},
     clock::now,
     commit::{Work, announce},
@@ -13,9 +13,12 @@ use crate::{
 };
 use pacs_core::Uid;
 use sqlx::{Row, any::AnyRow};
+use std::collections::HashSet;
 
 /// Doomed objects looked at in one go.
 const DOOMED_AT_ONCE: i64 = 1000;
+/// When one is looked at again that cannot go yet.
+const PUT_OFF_MILLISECONDS: i64 = 60_000;
 
 impl Archive {
     /// The association or batch that brought these series is over: announces them complete if the configuration says so.
@@ -107,32 +110,56 @@ impl Archive {
         loop {
             let rows =
                 sqlx::query(DOOMED).bind(now()).bind(DOOMED_AT_ONCE).fetch_all(&self.inner.database.pool).await?;
-            if !rows.is_empty() {
-                // A power cut must not bring rows back whose bytes are gone.
-                self.inner.database.make_durable().await?;
+            if rows.is_empty() {
+                return Ok(());
             }
-            let mut left = rows.is_empty();
+            // A power cut must not bring rows back whose bytes are gone.
+            self.inner.database.make_durable().await?;
+            let growing = self.inner.growing().await?;
+            let mut is_left = false;
             for row in &rows {
-                let key: String = row.try_get(0)?;
-                let gone = match row.try_get::<i64, _>(1)? {
-                    0 => self.inner.objects.remove(&key).await,
-                    _ => self.inner.objects.put_aside(&key).await,
-                };
-                match gone {
-                    Ok(()) => {
-                        self.inner.database.execute(sqlx::query(GONE).bind(&key)).await?;
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "removing an object failed, it is tried again later");
-                        left = true;
-                    }
+                let (key, keep): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+                if growing.contains(folder_of(&key)) {
+                    self.inner.put_off(&key).await?;
+                } else if let Err(error) = self.inner.remove_doomed(&key, keep == 0).await {
+                    tracing::warn!(%error, "removing an object failed, it is tried again later");
+                    is_left = true;
                 }
             }
-            if left {
+            if is_left {
                 return Ok(());
             }
         }
     }
+}
+
+impl Inner {
+    /// Folders of packs that are in no store yet and hold what may have moved there from objects that are doomed: until they
+    /// are, the old objects are all there is beside the disk of one machine.
+    async fn growing(&self) -> Result<HashSet<String>, ArchiveError> {
+        let rows = sqlx::query(GROWING).fetch_all(&self.database.pool).await?;
+        let folder = |row: &AnyRow| Ok(folder_of(&row.try_get::<String, _>(0)?).to_owned());
+        rows.iter().map(folder).collect()
+    }
+
+    async fn put_off(&self, key: &str) -> Result<(), ArchiveError> {
+        self.database.execute(sqlx::query(PUT_OFF).bind(key).bind(now() + PUT_OFF_MILLISECONDS)).await?;
+        Ok(())
+    }
+
+    async fn remove_doomed(&self, key: &str, for_good: bool) -> Result<(), ArchiveError> {
+        match for_good {
+            true => self.objects.remove(key).await?,
+            false => self.objects.put_aside(key).await?,
+        }
+        self.database.execute(sqlx::query(GONE).bind(key)).await?;
+        Ok(())
+    }
+}
+
+/// All packs of a series have one.
+fn folder_of(key: &str) -> &str {
+    key.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// What is to be removed, in whose name and why. `series` and `sop_instance` are empty for all there are.
@@ -213,3 +240,9 @@ const RELEASE: &str = "update series set announced = 1 where announced = 0 and s
 const DOOMED: &str = "select object_key, keep from doomed_object where due_at <= $1 limit $2";
 
 const GONE: &str = "delete from doomed_object where object_key = $1";
+
+const PUT_OFF: &str = "update doomed_object set due_at = $2 where object_key = $1";
+
+const GROWING: &str = "select p.object_key from pack p where p.sealed = 0 and (
+    exists (select 1 from instance i where i.pack_key = p.pack_key)
+    or exists (select 1 from non_patient_object n where n.pack_key = p.pack_key))";

@@ -2,11 +2,11 @@
 
 use crate::{
     instances::everything,
-    support::{Home, Slice, assert_sound, everywhere_with, only_row, sqlite_and_folder, uid},
+    support::{Home, Slice, assert_sound, everywhere_with, only_row, padded, sqlite_and_folder, uid},
 };
 use pacs_core::{query::Level, tags};
 use std::path::{Path, PathBuf};
-use storage::{Archive, Outcome, StorageConfig};
+use storage::{Archive, Expected, Origin, Outcome, StorageConfig};
 
 pub fn slice(number: u8) -> Slice {
     let slice = Slice::new("1.1", "1.1.1", &format!("1.1.1.{number}"));
@@ -308,4 +308,66 @@ async fn a_flipped_bit_is_found_and_never_served_as_good() {
     assert!(!told.success && told.detail.contains("instance 1.1.1.1: its bytes are not"), "{}", told.detail);
     let stored = slice(1).held_in(&archive).await;
     assert!(archive.read(&stored).await.is_err());
+}
+
+#[tokio::test]
+async fn an_old_object_stays_until_what_moved_out_of_it_is_in_the_store() {
+    let mut home = sqlite_and_folder();
+    let objects = home.config.data_dir.join("objects");
+    let archive = home.open().await;
+    for number in [1, 2] {
+        slice(number).sent_to(&archive).await;
+    }
+    archive.close().await;
+    let archive = home.open().await;
+    archive.delete(&uid("1.1"), Some(&uid("1.1.1")), Some(&uid("1.1.1.1"))).await.expect("deleted");
+    assert!(archive.compact_one_series().await.expect("made anew"));
+    assert_eq!(archive.seal_quiet_packs().await, 0, "the new pack is in the spool of this machine alone");
+    let old = files(&objects, "tar");
+    for _ in 0..2 {
+        grace_is_over(&home).await;
+        archive.remove_doomed_objects().await.expect("looked");
+        assert_eq!(files(&objects, "tar"), old);
+    }
+    archive.close().await;
+    at_once(&mut home.config);
+    grace_is_over(&home).await;
+    let archive = home.open().await;
+    let new = files(&objects, "tar");
+    assert!(new.len() == 1 && new != old, "{new:?}");
+    assert_reads_back(&archive, &[2]).await;
+}
+
+/// As if the time had passed for which readers may still be at what is doomed.
+pub async fn grace_is_over(home: &Home) {
+    let url = format!("sqlite://{}", home.config.data_dir.join("index.sqlite").display());
+    sqlx::any::install_default_drivers();
+    let mut catalog = <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.expect("the catalog");
+    sqlx::query("update doomed_object set due_at = 0").execute(&mut catalog).await.expect("changed");
+}
+
+/// Longer than what small packs hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_instance_whose_record_is_damaged_is_made_anew_in_a_pack_of_its_own() {
+    let mut home = sqlite_and_folder();
+    at_once(&mut home.config);
+    let archive = home.open().await;
+    slice(1).sent_to(&archive).await;
+    let long = Slice::new("1.2", "1.2.1", "1.2.1.1");
+    let part10 = padded(&long, 65 << 20);
+    archive.ingest(Origin::Room("test"), &part10, &Expected::default()).await.expect("stored");
+    while archive.seal_quiet_packs().await == 0 {}
+    let objects = home.config.data_dir.join("objects");
+    let len = |path: &PathBuf| path.metadata().expect("a file").len();
+    let pack = files(&objects, "tar").into_iter().max_by_key(len).expect("a pack");
+    let mut bytes = std::fs::read(&pack).expect("the pack");
+    let name = bytes.windows(9).rposition(|window| window == b"record.gz").expect("a record");
+    bytes[name.next_multiple_of(512) + 540] ^= 1;
+    std::fs::write(&pack, bytes).expect("damaged");
+    assert_eq!(archive.verify(true, |_| ()).await.expect("a verification").damaged_packs.len(), 1);
+    while archive.compact_one_series().await.expect("made anew") {}
+    archive.seal_quiet_packs().await;
+    let stored = long.held_in(&archive).await;
+    assert!(everything(&archive, &stored).await == part10);
+    assert_sound(&archive).await;
 }
