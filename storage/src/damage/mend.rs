@@ -144,6 +144,8 @@ impl Inner {
         let detail =
             format!("instance {} mended from {by}, it was damaged in pack {}", thing.sop_instance, thing.place.key);
         self.finish(change, position, &told(AuditAction::Store, "repair", switched, detail)).await?;
+        // A power cut must not take it: whoever sent it again may keep no copy, and copies are not looked for in the spool.
+        self.database.make_durable().await?;
         Ok(switched)
     }
 
