@@ -1,6 +1,7 @@
 //! Frames encoded anew: the same pixels, the same instance, whatever happens on the way.
 
 use crate::{
+    damage::{Objects, flip, scrub},
     instances::everything,
     packs::at_once,
     support::{Home, Slice, assert_sound, encrypted, everywhere_with, only_row, sqlite_and_folder, uid},
@@ -126,6 +127,10 @@ async fn lose_catalog_and_doomed(home: &Home) {
     let mut objects = crate::packs::files(&home.config.data_dir.join("objects"), "tar");
     objects.sort_by_key(|path| path.metadata().and_then(|about| about.modified()).expect("a time"));
     std::fs::remove_file(objects.remove(0)).expect("the old object");
+    lose_catalog(home);
+}
+
+fn lose_catalog(home: &Home) {
     for name in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
         let _ = std::fs::remove_file(home.config.data_dir.join(name));
     }
@@ -191,4 +196,115 @@ async fn a_trial_tells_and_changes_nothing_and_what_cannot_be_proven_stays() {
         assert_sound(&archive).await;
     })
     .await;
+}
+
+/// Two recompressed slices in a sealed pack, and a pack of another study.
+async fn two_recompressed(home: &Home) -> Archive {
+    let archive = home.open().await;
+    Slice::new("1.2", "1.2.1", "1.2.1.1").with(tags::MODALITY, "MR").sent_to(&archive).await;
+    sent_and_sealed(&archive, &[1, 2]).await;
+    recompressed_in_background(&archive).await;
+    archive.seal_quiet_packs().await;
+    archive
+}
+
+/// Flips a bit of the file of the first that lies in the pack as JPEG-LS.
+async fn damage_one(home: &Home) {
+    let objects = Objects::of(home);
+    for name in objects.names().await {
+        let bytes = objects.get(&name).await;
+        if let Some(at) = bytes.windows(22).position(|window| window == JPEG_LS_LOSSLESS.as_bytes()) {
+            flip(&objects, &name, at).await;
+            return;
+        }
+    }
+    panic!("nothing is recompressed");
+}
+
+/// Seals, makes anew and recompresses until there is nothing left to do.
+async fn settled(archive: &Archive) {
+    for _ in 0..4 {
+        archive.seal_quiet_packs().await;
+        recompressed_in_background(archive).await;
+        while archive.compact_one_series().await.expect("made anew") {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_original_sent_again_takes_the_place_of_a_damaged_recompressed_one() {
+    let mut home = sqlite_and_folder();
+    by_rule(&mut home.config);
+    let archive = two_recompressed(&home).await;
+    damage_one(&home).await;
+    let damaged = scrub(&archive).await;
+    assert_eq!(damaged.len(), 1);
+    for number in [1, 2] {
+        assert_eq!(slice(number).sent_to(&archive).await.outcome, Outcome::Identical(1));
+    }
+    assert_eq!(archive.damage_count(), 0);
+    let number = if damaged[0].ends_with(".1") { 1 } else { 2 };
+    let stored = slice(number).held_in(&archive).await;
+    assert_eq!(everything(&archive, &stored).await, slice(number).part10(), "it is the original until it is sealed");
+    settled(&archive).await;
+    for number in [1, 2] {
+        assert_recompressed(&archive, number).await;
+    }
+    assert_sound(&archive).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_the_recompressed_or_of_the_original_mends_it() {
+    for is_of_original in [false, true] {
+        let mut home = sqlite_and_folder();
+        by_rule(&mut home.config);
+        let backup = home.config.data_dir.join("../backup").display().to_string();
+        if is_of_original {
+            let archive = home.open().await;
+            sent_and_sealed(&archive, &[1, 2]).await;
+            archive.backup(&backup, |_| ()).await.expect("backed up");
+            archive.close().await;
+        }
+        let archive = two_recompressed(&home).await;
+        let known = digest(&archive, 1).await;
+        if !is_of_original {
+            archive.backup(&backup, |_| ()).await.expect("backed up");
+        }
+        damage_one(&home).await;
+        assert_eq!(scrub(&archive).await.len(), 1);
+        let done = archive.mend(Some(&backup), |_| ()).await.expect("mended");
+        assert_eq!((done.mended, done.left.len()), (1, 0), "{done:?}");
+        settled(&archive).await;
+        for number in [1, 2] {
+            assert_recompressed(&archive, number).await;
+        }
+        assert_eq!(digest(&archive, 1).await, known);
+        assert_sound(&archive).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_made_anew_while_old_and_new_packs_are_there_holds_each_instance_once() {
+    let mut home = sqlite_and_folder();
+    by_rule(&mut home.config);
+    let archive = two_recompressed(&home).await;
+    let known = digest(&archive, 1).await;
+    archive.close().await;
+    assert_eq!(Objects::of(&home).names().await.len(), 3);
+    lose_catalog(&home);
+    let archive = home.open().await;
+    for _ in 0..2 {
+        archive.reindex(|_| ()).await.expect("reindexed");
+        assert_eq!(digest(&archive, 1).await, known);
+        for number in [1, 2] {
+            let stored = slice(number).held_in(&archive).await;
+            assert_eq!(pixels(&archive, &stored).await, [number; 256]);
+            assert_eq!(slice(number).sent_to(&archive).await.outcome, Outcome::Identical(1));
+        }
+    }
+    assert_sound(&archive).await;
+    archive.recompress(None, false, |_| ()).await.expect("recompressed");
+    settled(&archive).await;
+    for number in [1, 2] {
+        assert_recompressed(&archive, number).await;
+    }
 }
