@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
-use storage::{Archive, AuditAction, AuditRecord, Replicator};
+use storage::{Archive, ArchiveError, AuditAction, AuditRecord, Replicator};
 use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -93,14 +93,15 @@ fn start_rooms(
     listeners: Listeners,
     shutdown: &CancellationToken,
 ) {
-    rooms.spawn(sweep(archive.clone(), shutdown.clone()));
-    rooms.spawn(care(archive.clone(), shutdown.clone()));
+    let own = || (archive.clone(), shutdown.clone());
+    rooms.spawn(again(SWEEP, own(), "looking for quiet series", sweep));
+    rooms.spawn(again(SWEEP, own(), "removing objects", care));
     if !config.storage.recompression.is_empty() {
-        rooms.spawn(recompress(archive.clone(), shutdown.clone()));
+        rooms.spawn(again(SWEEP, own(), "recompression", recompress));
     }
     rooms.spawn(mend(archive.clone(), shutdown.clone()));
     if config.storage.delete_expired {
-        rooms.spawn(expire(archive.clone(), shutdown.clone()));
+        rooms.spawn(again(EXPIRE, own(), "deleting what has expired", expire));
     }
     if let Some(replicator) = Replicator::new(archive) {
         rooms.spawn(replicate(replicator, shutdown.clone()));
@@ -152,44 +153,49 @@ async fn web(
     Ok(())
 }
 
-/// Announces series that have gone quiet: this is what makes the AI look at them.
-async fn sweep(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut clock = tokio::time::interval(SWEEP);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            _ = clock.tick() => {}
-        }
-        if let Err(error) = archive.announce_quiet_series().await {
-            tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "looking for quiet series failed");
-        }
-    }
-}
-
-/// Moves packs from the spool into the store, makes them anew where that is due, and removes what nothing points to.
-async fn care(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut clock = tokio::time::interval(SWEEP);
+/// Does something each `every`. What fails is told and done again; what the end breaks off is done after the next start.
+async fn again<F>(
+    every: Duration,
+    (archive, shutdown): (Archive, CancellationToken),
+    what: &'static str,
+    step: impl Fn(Archive) -> F,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = Result<(), ArchiveError>>,
+{
+    let mut clock = tokio::time::interval(every);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             _ = clock.tick() => {}
         }
-        let cared = async {
-            archive.seal_quiet_packs().await;
-            archive.heed_rejection_notes().await?;
-            archive.store_corrections().await?;
-            archive.compact_one_series().await?;
-            archive.remove_doomed_objects().await
-        };
         tokio::select! {
-            // What is broken off here is done at the next start.
             () = shutdown.cancelled() => return Ok(()),
-            cared = cared => if let Err(error) = cared {
-                tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "care of the packs failed");
-            }
+            done = step(archive.clone()) => tell(what, done),
         }
     }
+}
+
+fn tell(what: &str, done: Result<(), ArchiveError>) {
+    if let Err(error) = done {
+        tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "{what} failed");
+    }
+}
+
+/// Announces series that have gone quiet: this is what makes the AI look at them.
+async fn sweep(archive: Archive) -> Result<(), ArchiveError> {
+    archive.announce_quiet_series().await.map(drop)
+}
+
+/// Moves packs from the spool into the store, makes them anew where that is due, and removes what nothing points to. One of
+/// these that fails holds up no other.
+async fn care(archive: Archive) -> Result<(), ArchiveError> {
+    archive.seal_quiet_packs().await;
+    tell("looking for rejection notes", archive.heed_rejection_notes().await.map(drop));
+    tell("storing corrections", archive.store_corrections().await.map(drop));
+    tell("making packs anew", archive.compact_one_series().await.map(drop));
+    archive.remove_doomed_objects().await
 }
 
 /// Mends what was found damaged, from the replica or backup that the configuration names; finds too what is whole again.
@@ -222,26 +228,12 @@ async fn mend(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<(
 }
 
 /// Deletes studies whose term is over.
-async fn expire(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut clock = tokio::time::interval(EXPIRE);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            _ = clock.tick() => {}
-        }
-        tokio::select! {
-            // What is left goes after the next start.
-            () = shutdown.cancelled() => return Ok(()),
-            done = archive.delete_expired("retention", "localhost", EXPIRED_AT_ONCE) => match done {
-                Ok(done) if done.studies == 0 => {}
-                Ok(done) => tracing::info!(run = done.run, studies = done.studies, "expired studies were deleted"),
-                Err(error) => {
-                    tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "deleting what has expired failed")
-                }
-            }
-        }
+async fn expire(archive: Archive) -> Result<(), ArchiveError> {
+    let done = archive.delete_expired("retention", "localhost", EXPIRED_AT_ONCE).await?;
+    if done.studies > 0 {
+        tracing::info!(run = done.run, studies = done.studies, "expired studies were deleted");
     }
+    Ok(())
 }
 
 /// Copies to the replica what is not there yet.
@@ -268,26 +260,9 @@ async fn replicate(replicator: Replicator, shutdown: CancellationToken) -> anyho
 }
 
 /// Encodes frames of sealed packs anew, one pack after the other.
-async fn recompress(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut clock = tokio::time::interval(SWEEP);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            _ = clock.tick() => {}
-        }
-        let worked = async {
-            while archive.recompress_one_pack().await? {}
-            Ok::<_, storage::ArchiveError>(())
-        };
-        tokio::select! {
-            // What is broken off here is another process's when the lease ends.
-            () = shutdown.cancelled() => return Ok(()),
-            worked = worked => if let Err(error) = worked {
-                tracing::warn!(error = %format!("{:#}", anyhow::Error::from(error)), "recompression failed");
-            }
-        }
-    }
+async fn recompress(archive: Archive) -> Result<(), ArchiveError> {
+    while archive.recompress_one_pack().await? {}
+    Ok(())
 }
 
 /// Reads what is stored, slowly and for ever, and checks that it is as it was received.
