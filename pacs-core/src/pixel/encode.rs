@@ -43,7 +43,8 @@ impl Lossless {
         use PhotometricInterpretation::*;
         let bits = match self {
             Self::Rle => matches!(image.bits_allocated, 8 | 16 | 32),
-            Self::JpegLs => matches!(image.bits_allocated, 8 | 16) && image.bits_stored > 1,
+            // DCMTK 3.6.7 refuses codestreams of less than 8 bits, CharLS's as well as ours.
+            Self::JpegLs => matches!(image.bits_allocated, 8 | 16) && (image.signed || image.bits_stored >= 8),
         };
         let colour = match image.photometric {
             Monochrome1 | Monochrome2 | PaletteColor => true,
@@ -200,6 +201,19 @@ mod tests {
             }
         }
         assert!(matches!(encode(Lossless::Rle, &grey, &[0]), Err(PixelError::Length { expected: 2, actual: 1 })));
+    }
+
+    #[test]
+    fn few_bits_without_a_sign_are_not_written_as_jpeg_ls() {
+        for (image, fits) in [
+            (image(1, 2, (8, 7), false, false), false),
+            (image(1, 2, (16, 7), false, false), false),
+            (image(1, 2, (8, 7), true, false), true),
+            (image(1, 2, (8, 8), false, false), true),
+        ] {
+            assert_eq!(Lossless::JpegLs.refusal(&image).is_none(), fits, "{image:?}");
+            assert_eq!(Lossless::Rle.refusal(&image), None);
+        }
     }
 
     #[test]
