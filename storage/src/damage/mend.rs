@@ -18,6 +18,9 @@ use futures::TryStreamExt;
 use sqlx::Row;
 use std::sync::Arc;
 
+/// Findings looked at in one go.
+const AT_ONCE: i64 = 100;
+
 /// What a repair did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mended {
@@ -31,23 +34,36 @@ pub struct Mended {
     pub left: Vec<(Damage, String)>,
 }
 
+impl Mended {
+    fn add(&mut self, damage: Damage, fate: Result<Fate, ArchiveError>) {
+        match fate {
+            Ok(Fate::Whole) => self.whole += 1,
+            Ok(Fate::Mended) => self.mended += 1,
+            Ok(Fate::Anew) => self.anew += 1,
+            Ok(Fate::Left(why)) => self.left.push((damage, why)),
+            Err(error) => self.left.push((damage, error.to_string())),
+        }
+    }
+}
+
 impl Archive {
     /// Looks again at all that is damaged, and mends what it can from `from`, a replica or backup in a folder or bucket, or
     /// from those of the configuration. `progress` hears what was done so far.
     pub async fn mend(&self, from: Option<&str>, progress: impl Fn(&Mended)) -> Result<Mended, ArchiveError> {
         let mut done = Mended::default();
         let places = self.inner.places(from).await?;
-        for damage in self.damage(false).await? {
-            match self.mend_one(&damage, &places).await {
-                Ok(Fate::Whole) => done.whole += 1,
-                Ok(Fate::Mended) => done.mended += 1,
-                Ok(Fate::Anew) => done.anew += 1,
-                Ok(Fate::Left(why)) => done.left.push((damage, why)),
-                Err(error) => done.left.push((damage, error.to_string())),
+        self.inner.drop_stale_findings().await?;
+        let mut before = i64::MAX;
+        loop {
+            let found = self.inner.damage_before(before, false, AT_ONCE).await?;
+            let Some(last) = found.last() else { return Ok(done) };
+            before = last.key;
+            for damage in found {
+                let fate = self.mend_one(&damage, &places).await;
+                done.add(damage, fate);
+                progress(&done);
             }
-            progress(&done);
         }
-        Ok(done)
     }
 
     async fn mend_one(&self, damage: &Damage, places: &[Elsewhere]) -> Result<Fate, ArchiveError> {

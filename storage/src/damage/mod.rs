@@ -69,8 +69,7 @@ impl Archive {
     /// What is damaged, newest first, at most 10,000; with `mended` also what was mended and whose object is kept still.
     pub async fn damage(&self, mended: bool) -> Result<Vec<Damage>, ArchiveError> {
         self.inner.drop_stale_findings().await?;
-        let rows = sqlx::query(LIST).bind(i64::from(mended)).bind(LISTED).fetch_all(&self.inner.database.pool).await?;
-        rows.iter().map(damage).collect()
+        self.inner.damage_before(i64::MAX, mended, LISTED).await
     }
 
     /// How many findings are not mended, as far as this process knows: others' show within a second.
@@ -279,6 +278,12 @@ impl Inner {
         self.finish(change, position, &told(AuditAction::SecurityAlert, "restore", false, detail)).await
     }
 
+    /// At most `limit` findings with keys below this, newest first.
+    async fn damage_before(&self, key: i64, mended: bool, limit: i64) -> Result<Vec<Damage>, ArchiveError> {
+        let list = sqlx::query(LIST).bind(i64::from(mended)).bind(limit).bind(key);
+        list.fetch_all(&self.database.pool).await?.iter().map(damage).collect()
+    }
+
     /// Reads a sealed pack through, and notes what is found; whether nothing is.
     pub(crate) async fn is_pack_whole(self: &Arc<Self>, object_key: &str, by: &str) -> Result<bool, ArchiveError> {
         for row in sqlx::query(IN_PACK).bind(object_key).fetch_all(&self.database.pool).await? {
@@ -377,4 +382,4 @@ const OF_PACK: &str = "select damage_key from damage where object_key = $1 and m
 
 const LIST: &str = "select damage_key, instance_key, object_key, study, series, sop_instance, what, found_at, found_by,
         mended_at, mended_by
-    from damage where $1 = 1 or mended_at = 0 order by damage_key desc limit $2";
+    from damage where ($1 = 1 or mended_at = 0) and damage_key < $3 order by damage_key desc limit $2";

@@ -325,6 +325,29 @@ async fn a_backup_mends_what_is_flipped_cut_off_or_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_mended_holds_up_nothing_that_can() {
+    let mut home = sqlite_and_folder();
+    at_once(&mut home.config);
+    let (archive, objects, pack) = filled(&home).await;
+    let backup = home.config.data_dir.join("../backup").display().to_string();
+    archive.backup(&backup, |_| ()).await.expect("backed up");
+    let known = objects.names().await;
+    for number in 4..=130 {
+        slice(number).sent_to(&archive).await;
+    }
+    seal(&archive).await;
+    let newer = objects.names().await.into_iter().find(|name| !known.contains(name)).expect("a pack");
+    objects.remove(&newer).await;
+    objects.remove(&pack).await;
+    assert_eq!(scrub(&archive).await.len(), 130);
+    let done = archive.mend(Some(&backup), |_| ()).await.expect("a look");
+    assert_eq!((done.mended, done.left.len()), (3, 127));
+    for number in [1, 2, 3] {
+        assert_eq!(read(&archive, &slice(number)).await.expect("whole"), slice(number).part10());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_beside_whole_instances_is_made_anew_from_them() {
     for (name, what) in [("record.gz", What::Record), ("metadata.json.gz", What::Parts), ("index.json.gz", What::Parts)]
     {
