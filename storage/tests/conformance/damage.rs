@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use storage::{Archive, ArchiveError, Outcome, What};
+use storage::{Archive, ArchiveError, Expected, Origin, Outcome, What};
 
 /// The objects of an archive behind its back.
 pub enum Objects {
@@ -321,6 +321,47 @@ async fn a_backup_mends_what_is_flipped_cut_off_or_gone() {
             assert!(archive.damage(false).await.expect("a list").is_empty());
             archive.close().await;
         }
+    }
+}
+
+/// With a frame of 256 × 256 pixels, which is nearly all of the file.
+fn large(slice: &Slice) -> Vec<u8> {
+    let mut file = slice.part10();
+    file.truncate(file.len() - 260);
+    file.extend(65_536_u32.to_le_bytes());
+    file.extend([slice.fill; 65_536]);
+    for tag in [b"\x28\0\x10\0US\x02\0", b"\x28\0\x11\0US\x02\0"] {
+        let at = file.windows(8).position(|window| window == tag).expect("rows and columns");
+        file[at + 8..at + 10].copy_from_slice(&256_u16.to_le_bytes());
+    }
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_damaged_frame_is_shown_where_it_is_nearly_all_of_the_file() {
+    for home in homes().await.into_iter().filter(|home| home.config.keys.is_none()) {
+        let (archive, objects, _) = filled(&home).await;
+        let known = objects.names().await;
+        let image = Slice::new("1.3", "1.3.1", "1.3.1.1").filled(9);
+        let part10 = large(&image);
+        archive.ingest(Origin::Room("test"), &part10, &Expected::default()).await.expect("stored");
+        let stored = image.held_in(&archive).await;
+        assert_eq!(archive.read_frame(&stored, 0).await.expect("a frame").0[..], [9; 65_536]);
+        seal(&archive).await;
+        let stored = image.held_in(&archive).await;
+        assert_eq!(archive.read_frame(&stored, 0).await.expect("a frame").0[..], [9; 65_536]);
+        let pack = objects.names().await.into_iter().find(|name| !known.contains(name)).expect("a pack");
+        let at = pixels_of(&objects.get(&pack).await, 9) + 30_000;
+        flip(&objects, &pack, at).await;
+        assert_eq!(archive.read_frame(&stored, 0).await.expect_err("damage").failure(), Failure::Damaged);
+        for _ in 0..200 {
+            if archive.damage_count() > 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(archive.damage_count(), 1);
+        archive.close().await;
     }
 }
 
