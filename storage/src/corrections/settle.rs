@@ -24,7 +24,7 @@ use pacs_core::{
     tags,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Instances of one rejection: so many are still a small object in the store, which is read again, and some seconds' work.
 const MOST_REJECTED: usize = 100_000;
@@ -150,7 +150,7 @@ pub(super) async fn settle(change: &mut Change<'_>, correction: &Correction) -> 
             if let Correcting::Rejection(_, instances) = correcting {
                 hide(change, study, instances, correction.position).await?;
             } else {
-                settle_study(change, study.as_str()).await?;
+                settle_study(change, study.as_str(), |other| other == target).await?;
             }
             touch(change, study.as_str()).await
         }
@@ -164,9 +164,10 @@ pub(crate) async fn settle_arrival(
     patient: &str,
     position: i64,
 ) -> Result<(), sqlx::Error> {
-    settle_study(change, arrived.study.as_str()).await?;
+    let (series, sop_instance) = (&arrived.series, &arrived.sop_instance);
+    settle_study(change, arrived.study.as_str(), |target| target.covers(series, sop_instance)).await?;
     settle_patient(change, patient).await?;
-    let one = (arrived.series.clone(), arrived.sop_instance.clone());
+    let one = (series.clone(), sop_instance.clone());
     if rejected(change, &arrived.study).await?.contains(&one) {
         hide(change, &arrived.study, &[one], position).await?;
     }
@@ -273,16 +274,18 @@ async fn settle_patient(change: &mut Change<'_>, patient: &str) -> Result<(), sq
     settle_row(change, &Holder { level: Level::Patient, key: Key::Text(patient.to_owned()) }, &corrections).await
 }
 
-async fn settle_study(change: &mut Change<'_>, study: &str) -> Result<(), sqlx::Error> {
+/// Settles the targets in a study that something concerns: a study may have thousands.
+async fn settle_study(
+    change: &mut Change<'_>,
+    study: &str,
+    concerns: impl Fn(&Target) -> bool,
+) -> Result<(), sqlx::Error> {
     let corrections = rows::of_study(&mut change.transaction, study).await?;
-    let targets = corrections.iter().map(|correction| &correction.target);
-    let mut settled: Vec<&Target> = Vec::new();
-    for target in targets {
-        if settled.contains(&target) {
-            continue;
-        }
-        settled.push(target);
-        let own: Vec<_> = corrections.iter().filter(|correction| correction.target == *target).collect();
+    let mut targets: HashMap<&Target, Vec<&Correction>> = HashMap::new();
+    for correction in corrections.iter().filter(|correction| concerns(&correction.target)) {
+        targets.entry(&correction.target).or_default().push(correction);
+    }
+    for (target, own) in targets {
         for key in row_keys(&mut change.transaction, target).await? {
             settle_row(change, &Holder { level: target.level(), key: Key::Number(key) }, &own).await?;
         }
