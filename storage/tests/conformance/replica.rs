@@ -3,6 +3,7 @@
 use crate::{
     backup::{answers, filled},
     packs::{assert_reads_back, at_once, slice},
+    proxy::{Proxy, Weather},
     support::{Home, assert_sound, bucket, encrypted, postgres_and_folder, sqlite_and_folder, uid},
 };
 use pacs_core::Failure;
@@ -298,4 +299,35 @@ async fn a_torn_copy_at_the_replica_is_made_again() {
     look_at_all_again(&home).await;
     catch_up(&archive).await;
     assert_eq!(std::fs::read(&copy).expect("the copy"), good);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_behind_a_bad_network_ends_up_whole() {
+    let Some(proxy) = Proxy::start().await else { return };
+    let mut home = sqlite_and_folder();
+    home.config.replica_url = proxy.before(sqlite_and_folder()).config.store_url;
+    at_once(&mut home.config);
+    let archive = home.open().await;
+    catch_up(&archive).await;
+    let replicator = Replicator::new(&archive).expect("a replica");
+    let weathers = [Weather::OnePutInFiveFails, Weather::Torn, Weather::Short, Weather::Down];
+    for (number, weather) in (1..).zip(weathers) {
+        slice(number).sent_to(&archive).await;
+        seal(&archive).await;
+        proxy.set(weather);
+        look_at_all_again(&home).await;
+        // Broken off too, as if the process ended; what it answers is not what counts.
+        let _ = tokio::time::timeout(Duration::from_secs(2), replicator.step()).await;
+    }
+    assert_reads_back(&archive, &[1, 2, 3, 4]).await;
+    assert_eq!(archive.damage_count(), 0);
+    proxy.set(Weather::Fair);
+    catch_up(&archive).await;
+    archive.close().await;
+    let replica = home.config.replica_url.clone().expect("a replica");
+    let empty = second_site(&home, &replica, sqlite_and_folder());
+    let second = empty.open().await;
+    let done = second.restore(&replica, |_| ()).await.expect("brought up");
+    assert!(done.missing.is_empty(), "{done:?}");
+    assert_reads_back(&second, &[1, 2, 3, 4]).await;
 }
