@@ -181,7 +181,9 @@ pub(crate) fn announce(newest: &watch::Sender<i64>, position: i64) {
 fn answer(piece: Work, outcome: Result<Option<Outcome>, &sqlx::Error>) {
     let refusal = ArchiveError::of_commit;
     match piece {
-        Work::Store(_, reply) => {
+        Work::Store(instance, reply) => {
+            // First: whoever hears the answer may seal the pack, which waits for what is undecided.
+            drop(instance);
             let none = || ArchiveError::Internal("no outcome of a stored instance".into());
             drop(reply.send(outcome.map_err(refusal).and_then(|outcome| outcome.ok_or_else(none))));
         }

@@ -215,7 +215,8 @@ const SWITCH_NON_PATIENT: &str = "update non_patient_object set pack_key = $2, p
 
 const COMPACT: &str = "update pack set compact = 1 where pack_key = $1";
 
-const LEFT: &str = "select instance_key from instance where pack_key = $1
+/// Whatever is still in a pack.
+pub(crate) const LEFT: &str = "select instance_key from instance where pack_key = $1
     union all select non_patient_key from non_patient_object where pack_key = $1 limit 1";
 
 // What was damaged in it is worth a look before it goes.

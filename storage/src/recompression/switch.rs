@@ -3,7 +3,7 @@
 use crate::{
     archive::Inner,
     clock::now,
-    compaction::{DOOM, GRACE_MILLISECONDS},
+    compaction::{DOOM, GRACE_MILLISECONDS, LEFT},
     database::Change,
     error::ArchiveError,
     index::{NewInstance, put_pack},
@@ -135,8 +135,6 @@ const RESIZE_SERIES: &str = "update series set byte_len = byte_len + $2, changed
 
 const RESIZE_STUDY: &str = "update study set byte_len = byte_len + $2, changed_position = $3
     where study_key = (select study_key from series where series_key = $1)";
-
-const LEFT: &str = "select instance_key from instance where pack_key = $1 limit 1";
 
 const REMOVE: &str = "delete from pack where pack_key = $1";
 
