@@ -161,7 +161,7 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
         Command::Verify(arguments) => return verify::verify(&config, arguments).await,
         Command::Damage(command) => return damage::run(&config, command).await,
         Command::Retention(command) => retention::run(&config, command).await,
-        Command::Tier(command) => tiers::run(&config, command).await,
+        Command::Tier(command) => return tiers::run(&config, command).await,
         Command::Hold(command) => holds::run(&config, command).await,
         Command::Reindex => return verify::reindex(&config).await,
         Command::Backup(arguments) => return backup::backup(&config, arguments).await,

@@ -20,14 +20,18 @@ const SWEEP: Duration = Duration::from_secs(1);
 const REPLICATE: Duration = Duration::from_secs(2);
 const REPLICATE_AGAIN: Duration = Duration::from_secs(10);
 
-/// How often a stretch of what is stored is checked.
+/// How often a stretch of what is stored is checked, and how long it rests when all was.
 const SCRUB: Duration = Duration::from_secs(10);
+const SCRUB_AGAIN: Duration = Duration::from_secs(3600);
 
 /// How often damage is looked at again, or sooner when there is new.
 const MEND: Duration = Duration::from_secs(600);
 
 /// How often what has expired is looked for, where it is to be deleted unasked.
 const EXPIRE: Duration = Duration::from_secs(3600);
+/// How often it is asked whether the round of the day to the cold store is due.
+const COOL: Duration = Duration::from_secs(600);
+
 /// Studies deleted in one go.
 const EXPIRED_AT_ONCE: usize = 1000;
 
@@ -102,6 +106,9 @@ fn start_rooms(
     rooms.spawn(mend(archive.clone(), shutdown.clone()));
     if config.storage.delete_expired {
         rooms.spawn(again(EXPIRE, own(), "deleting what has expired", expire));
+    }
+    if !config.storage.cold.is_empty() {
+        rooms.spawn(again(COOL, own(), "moving packs to the cold store", cool));
     }
     if let Some(replicator) = Replicator::new(archive) {
         rooms.spawn(replicate(replicator, shutdown.clone()));
@@ -236,6 +243,11 @@ async fn expire(archive: Archive) -> Result<(), ArchiveError> {
     Ok(())
 }
 
+/// Moves packs to the cold store.
+async fn cool(archive: Archive) -> Result<(), ArchiveError> {
+    archive.cool_daily().await
+}
+
 /// Copies to the replica what is not there yet.
 async fn replicate(replicator: Replicator, shutdown: CancellationToken) -> anyhow::Result<()> {
     loop {
@@ -279,9 +291,12 @@ async fn scrub(archive: Archive, megabytes: u32, shutdown: CancellationToken) ->
         match archive.scrub(step).await {
             Ok(done) => {
                 round = (round.0 + done.instances, round.1 + done.damaged.len() + done.damaged_packs.len());
-                if done.is_round_over && round.0 > 0 {
-                    tracing::info!(instances = round.0, damaged = round.1, "every stored instance was checked");
+                if done.is_round_over {
+                    if round.0 > 0 {
+                        tracing::info!(instances = round.0, damaged = round.1, "every stored instance was checked");
+                    }
                     round = (0, 0);
+                    clock.reset_after(SCRUB_AGAIN);
                 }
             }
             Err(error) => {

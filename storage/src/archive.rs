@@ -12,9 +12,9 @@ use crate::{
     outbox::newest_position,
     packs::Packs,
     read::Inflated,
-    retention::check_rules,
+    retention,
     sign_in::SignIns,
-    tiers::Opened,
+    tiers::{self, Opened, Reads},
 };
 use std::{
     path::Path,
@@ -45,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) sign_ins: SignIns,
     pub(crate) inflated: Inflated,
     pub(crate) opened: Opened,
+    pub(crate) reads: Reads,
     pub(crate) quarantine: Quarantine,
     /// Key of the pack that could not be made anew at last: those behind it come first.
     pub(crate) compact_after: AtomicI64,
@@ -53,7 +54,8 @@ pub(crate) struct Inner {
 impl Archive {
     /// Opens (and on first use makes) database, migrations, object store and spool; takes over what a crash left in the spool.
     pub async fn open(config: &StorageConfig) -> Result<Self, ArchiveError> {
-        check_rules(&config.retention)?;
+        retention::check_rules(&config.retention)?;
+        tiers::check_rules(config)?;
         make_private_folder(&config.data_dir).await?;
         let database = Arc::new(Database::open(config).await?);
         let objects = Objects::open(config).await?;
@@ -69,12 +71,14 @@ impl Archive {
             sign_ins: SignIns::default(),
             inflated: Inflated::default(),
             opened: Opened::default(),
+            reads: Reads::default(),
             quarantine: Quarantine::default(),
             compact_after: AtomicI64::default(),
         });
         tokio::spawn(watch_other_processes(Arc::downgrade(&inner)));
         tokio::spawn(add_missing_keys(Arc::downgrade(&inner)));
         let archive = Self { inner };
+        archive.inner.refuse_lost_cold_store().await?;
         archive.inner.refresh_quarantine().await?;
         archive.inner.recover().await?;
         archive.inner.settle().await?;
@@ -97,6 +101,12 @@ impl Archive {
     pub async fn check(&self) -> Result<(), ArchiveError> {
         newest_position(&self.inner.database.pool).await?;
         self.inner.objects.store.check().await
+    }
+
+    /// As [`Self::check`], for the cold store; `None` if there is none.
+    pub async fn check_cold_store(&self) -> Option<Result<(), ArchiveError>> {
+        let store = &self.inner.objects.store;
+        if store.has_cold() { Some(store.check_cold().await) } else { None }
     }
 }
 

@@ -86,6 +86,7 @@ impl AuditAction {
 impl Archive {
     /// Appends a record; it is durable when this returns.
     pub async fn audit(&self, record: &AuditRecord) -> Result<(), ArchiveError> {
+        self.inner.note_read(record);
         self.inner.committer.submit(|reply| Work::Audit(record.clone(), reply)).await
     }
 

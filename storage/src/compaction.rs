@@ -3,6 +3,7 @@
 use crate::{
     archive::{Archive, Inner},
     clock::now,
+    database::Change,
     error::ArchiveError,
     index::put_pack,
     ingest::{Incoming, Origin, blocking},
@@ -155,18 +156,24 @@ impl Inner {
                 sqlx::query(COMPACT).bind(pack).execute(&mut *change.transaction).await?;
             }
         }
-        for row in packs {
-            let (pack, key): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
-            let left = sqlx::query(LEFT).bind(pack).fetch_optional(&mut *change.transaction).await?;
-            if left.is_none() {
-                let doom = sqlx::query(DOOM).bind(&key).bind(now() + GRACE_MILLISECONDS);
-                doom.execute(&mut *change.transaction).await?;
-                self.note_made_anew(&mut change, &key).await?;
-                sqlx::query(REMOVE).bind(pack).execute(&mut *change.transaction).await?;
-            }
+        for pack in packs {
+            self.let_go_if_empty(&mut change, pack.try_get(0)?).await?;
         }
         change.commit().await?;
         self.refresh_quarantine().await
+    }
+
+    /// After instances moved out of a pack: if none is left in it, it goes, and its object after a while.
+    pub(crate) async fn let_go_if_empty(&self, change: &mut Change<'_>, pack: i64) -> Result<(), sqlx::Error> {
+        if sqlx::query(LEFT).bind(pack).fetch_optional(&mut *change.transaction).await?.is_some() {
+            return Ok(());
+        }
+        // Not the key from before the change: the pack may have got another since.
+        let row = sqlx::query(REMOVE).bind(pack).fetch_all(&mut *change.transaction).await?.into_iter().next();
+        let Some(key) = row.map(|row| row.try_get::<String, _>(0)).transpose()? else { return Ok(()) };
+        let doom = sqlx::query(DOOM).bind(&key).bind(now() + GRACE_MILLISECONDS);
+        doom.execute(&mut *change.transaction).await?;
+        self.note_made_anew(change, &key).await
     }
 
     /// After a pack of a series was sealed: many small ones are to become one.
@@ -193,7 +200,7 @@ const TO_COMPACT: &str = "select pack_key, series_key from pack where compact = 
     and object_key not in (select object_key from damage where hides = 1 and mended_at = 0)
     order by pack_key limit 1";
 
-const PACKS: &str = "select pack_key, object_key from pack where series_key = $1 and compact = 1 and sealed = 1
+const PACKS: &str = "select pack_key from pack where series_key = $1 and compact = 1 and sealed = 1
     and object_key not in (select object_key from damage where hides = 1 and mended_at = 0)";
 
 const INSTANCES: &str = "select i.instance_key, p.pack_key, p.object_key, i.pack_offset, i.record_len, i.checksum,
@@ -215,15 +222,14 @@ const SWITCH_NON_PATIENT: &str = "update non_patient_object set pack_key = $2, p
 
 const COMPACT: &str = "update pack set compact = 1 where pack_key = $1";
 
-/// Whatever is still in a pack.
-pub(crate) const LEFT: &str = "select instance_key from instance where pack_key = $1
+const LEFT: &str = "select instance_key from instance where pack_key = $1
     union all select non_patient_key from non_patient_object where pack_key = $1 limit 1";
 
 // What was damaged in it is worth a look before it goes.
 pub(crate) const DOOM: &str = "insert into doomed_object (object_key, due_at, keep)
     values ($1, $2, (select count(*) from (select 1 from damage where object_key = $1 limit 1) as damaged))";
 
-const REMOVE: &str = "delete from pack where pack_key = $1";
+const REMOVE: &str = "delete from pack where pack_key = $1 returning object_key";
 
 const NOTE_SMALL: &str = "update pack set compact = 1 where sealed = 1 and byte_len < $2
     and series_key = (select series_key from pack where object_key = $1)

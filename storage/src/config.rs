@@ -1,6 +1,6 @@
 //! Settings of the archive.
 
-use crate::{encryption::Cipher, recompression::RecompressionRule, retention::RetentionRule};
+use crate::{encryption::Cipher, recompression::RecompressionRule, retention::RetentionRule, tiers::ColdRule};
 use std::path::PathBuf;
 
 /// Where and how the archive keeps its data.
@@ -13,7 +13,13 @@ pub struct StorageConfig {
     pub database_url: Option<String>,
     /// `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///…`; unset: `data_dir/objects`. See docs/storage.md.
     pub store_url: Option<String>,
-    /// How many megabytes of packs are kept near, in `data_dir/cache`, where the store is a bucket; 0: none. What was used
+    /// Folder or URL of a cheaper, slower store, to which packs go by the rules `cold` or by `pacs tier move`. See
+    /// docs/storage.md.
+    pub cold_url: Option<String>,
+    /// Which series go to the cold store, a table `[[storage.cold]]` each with `days`, `unread_days` and `modalities`; none:
+    /// only what `pacs tier move` moves.
+    pub cold: Vec<ColdRule>,
+    /// How many megabytes of packs are kept near, in `data_dir/cache`, where a store is a bucket; 0: none. What was used
     /// longest ago goes first. See docs/storage.md.
     pub cache_megabytes: u64,
     /// Encrypts packs in the store by the keys of `file:PATH`, `env:VARIABLE` or `command:COMMAND LINE` (for a key management
@@ -69,6 +75,8 @@ impl Default for StorageConfig {
             data_dir: "yinghai-data".into(),
             database_url: None,
             store_url: None,
+            cold_url: None,
+            cold: Vec::new(),
             cache_megabytes: 0,
             keys: None,
             cipher: Cipher::default(),

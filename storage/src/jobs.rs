@@ -2,7 +2,10 @@
 
 use crate::{archive::Archive, clock::now, error::ArchiveError};
 use sqlx::{Row, any::AnyRow};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 /// The clocks of machines that share a catalog differ by less, in milliseconds.
 const FAR: i64 = 120_000;
@@ -53,12 +56,7 @@ impl Archive {
     /// Adds work; the same (kind, key) again is no second job. Returns whether it was new.
     pub async fn enqueue(&self, kind: &str, key: &str, payload: &serde_json::Value) -> Result<bool, ArchiveError> {
         let now = now();
-        let statement = sqlx::query(ENQUEUE)
-            .bind(format!("{now:012x}{:016x}", rand::random::<u64>()))
-            .bind(kind)
-            .bind(key)
-            .bind(payload.to_string())
-            .bind(now);
+        let statement = sqlx::query(ENQUEUE).bind(new_id(now)).bind(kind).bind(key).bind(payload.to_string()).bind(now);
         Ok(self.inner.database.execute(statement).await?.rows_affected() == 1)
     }
 
@@ -141,6 +139,12 @@ impl Archive {
         }
         Ok(())
     }
+}
+
+/// Jobs that one process queues sort in that order, also within a millisecond.
+fn new_id(now: i64) -> String {
+    static QUEUED: AtomicU32 = AtomicU32::new(0);
+    format!("{now:012x}{:08x}{:08x}", QUEUED.fetch_add(1, Ordering::Relaxed), rand::random::<u32>())
 }
 
 fn millis(duration: Duration) -> i64 {

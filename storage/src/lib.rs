@@ -25,9 +25,9 @@
 //! | `find` | [`pacs_core::query::Query`] → SQL → rows |
 //! | `read`, `metadata` | what is stored, as bytes, frames and DICOM JSON |
 //! | `objects`, `encryption` | packs by key, with ranged reads, encrypted if so configured |
-//! | [`tiers`] | packs of a bucket kept near |
+//! | [`tiers`] | packs of a bucket kept near, and those that went to a cold store |
 //! | `documents` | small objects beside the packs, for a catalog that is made anew |
-//! | `store`, `bucket` | objects by key: a local folder, or a bucket by URL |
+//! | `store`, `bucket` | objects by key: local folders or buckets by URL, one for the archive, one for what is cold |
 //! | [`outbox`] | events, written in the transaction that caused them |
 //! | `sweep` | quiet series, removal |
 //! | [`retention`] | what must be kept and for how long: rules, legal holds, deletion of what has expired |
@@ -115,6 +115,6 @@ pub use replica::{ReplicaStatus, Replicator};
 pub use retention::{
     Cursor, Deletion, Expiry, Hold, Holding, KeptStudy, Page, PatientClass, RetentionRule, StudyTerm, TermState,
 };
-pub use tiers::{CacheUse, Prefetched};
+pub use tiers::{CacheUse, ColdRule, Moved, Prefetched, Tier, TierUse};
 pub use verify::{Scrubbed, Verification};
 pub use versions::Version;

@@ -10,7 +10,7 @@ use crate::{
     ingest::blocking,
     spool::PACK,
     store::{Source, Store},
-    tiers::{Cache, Misses, Tee},
+    tiers::{Cache, Misses, Tee, is_cold},
 };
 use bytes::{Bytes, BytesMut};
 use futures::{
@@ -48,8 +48,8 @@ pub(crate) struct Objects {
     pub(crate) store: Store,
     ring: Arc<KeyRing>,
     opened: Arc<Mutex<LruCache<String, Arc<Opened>>>>,
-    /// Packs of a bucket that are kept near, as they are there.
-    pub(crate) near: Option<Cache>,
+    /// Packs of buckets that are kept near, as they are there.
+    near: Option<Cache>,
     pub(crate) misses: Arc<Misses>,
 }
 
@@ -59,7 +59,11 @@ impl Objects {
             None => Store::of_folder(config.data_dir.join("objects")).await?,
             Some(url) => Store::by_url(url).await?,
         };
-        let is_cached = config.cache_megabytes > 0 && !store.is_local();
+        let store = match &config.cold_url {
+            None => store,
+            Some(place) => store.with_cold(place).await?,
+        };
+        let is_cached = config.cache_megabytes > 0 && !store.is_all_local();
         let near = is_cached
             .then(|| Cache::open(config.data_dir.join("cache"), config.cache_megabytes.saturating_mul(1 << 20)));
         Ok(Self { near: near.transpose()?, ..Self::in_store(store, config).await? })
@@ -77,6 +81,16 @@ impl Objects {
         Self { near: None, ..self.clone() }
     }
 
+    /// Whether packs of any place are kept near, and how.
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.near.as_ref()
+    }
+
+    /// Where an object is kept near, if it is one that may be.
+    pub(crate) fn near(&self, key: &str) -> Option<&Cache> {
+        self.near.as_ref().filter(|_| !self.store.is_local(key))
+    }
+
     /// The lock of new packs, if they are encrypted.
     pub(crate) fn lock(&self) -> Option<&Lock> {
         self.ring.lock()
@@ -87,7 +101,7 @@ impl Objects {
     pub(crate) async fn put(&self, spooled: &Path, key: &str) -> Result<(), ArchiveError> {
         self.forget(key);
         let lock = Lock::of(key);
-        if lock.is_none() && self.store.is_local() {
+        if lock.is_none() && self.store.is_local(key) {
             return self.store.put_file(spooled, key).await;
         }
         let file = File::open(spooled)?;
@@ -96,7 +110,7 @@ impl Objects {
             Some(lock) => (self.sealing(lock, file, len, key)?, sealed_len(len)),
             None => (Box::new(file), len),
         };
-        let filling = match self.near.clone() {
+        let filling = match self.near(key).filter(|_| !is_cold(key)) {
             Some(near) => near.begin(key, len).await,
             None => None,
         };
@@ -110,7 +124,7 @@ impl Objects {
     /// What is remembered of an object, or kept of it near.
     pub(crate) fn forget(&self, key: &str) {
         self.opened().remove(key);
-        if let Some(near) = &self.near {
+        if let Some(near) = self.near(key) {
             near.forget(key);
         }
     }
@@ -268,7 +282,7 @@ impl Objects {
 
     /// Ranges of an object as it is in the store.
     async fn object_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
-        if let Some(near) = &self.near
+        if let Some(near) = self.near(key)
             && let Some(parts) = near.read_ranges(key, ranges).await
         {
             return Ok(parts);
@@ -278,7 +292,7 @@ impl Objects {
     }
 
     async fn object_start(&self, key: &str, len: u64) -> Result<(Bytes, u64), ArchiveError> {
-        if let Some(near) = &self.near
+        if let Some(near) = self.near(key)
             && let Some(whole) = near.len(key).await
             && let Some(start) =
                 near.read_ranges(key, std::slice::from_ref(&(0..len))).await.and_then(|mut parts| parts.pop())
@@ -290,7 +304,7 @@ impl Objects {
 
     /// Bytes of a pack that is kept near.
     async fn len_near(&self, key: &str) -> Result<Option<u64>, ArchiveError> {
-        let Some(near) = &self.near else { return Ok(None) };
+        let Some(near) = self.near(key) else { return Ok(None) };
         let Some(len) = near.len(key).await else { return Ok(None) };
         if Lock::of(key).is_none() { Ok(Some(len)) } else { Ok(Some(self.header(key).await?.plain_len)) }
     }

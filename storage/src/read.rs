@@ -321,7 +321,7 @@ impl Inner {
         place: &Place,
         range: Range<u64>,
     ) -> Result<Stream, ArchiveError> {
-        if place.sealed && !self.objects.store.is_local() {
+        if place.sealed && !self.objects.store.is_local(&place.key) {
             return self.objects.stream(&place.key, range).await;
         }
         let steps = range.clone().step_by(STEP as usize).map(move |at| at..range.end.min(at.saturating_add(STEP)));

@@ -66,6 +66,7 @@ impl Inner {
             written += u64::from(outcome.is_written());
         }
         self.note_sealed(key, footer, OUT_OF_DATE).await?;
+        self.mark_cold(key).await?;
         Ok(written)
     }
 }

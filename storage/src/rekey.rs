@@ -5,8 +5,6 @@
 
 use crate::{
     archive::{Archive, Inner},
-    clock::now,
-    compaction::{DOOM, GRACE_MILLISECONDS},
     encryption::Lock,
     error::ArchiveError,
 };
@@ -105,30 +103,11 @@ impl Inner {
         }
     }
 
-    /// Makes another object of a pack; its bytes are the same, and what lies where in it. Returns how many bytes.
     async fn rekey(&self, key: &str) -> Result<u64, ArchiveError> {
-        if self.is_pack_damaged(key).await? {
-            return Err(ArchiveError::Conflict("it is damaged: see `pacs damage list`".into()));
-        }
-        let copy = self.packs.scratch()?;
-        let len = self.objects.download(key, &copy).await?;
         let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let renamed = self.packs.naming().new_key(folder);
-        self.objects.put(copy.path(), &renamed).await?;
-        let mut change = self.database.change().await?;
-        let switched = sqlx::query(SWITCH).bind(key).bind(&renamed).execute(&mut *change.transaction).await?;
-        // What lost its row meanwhile was made anew or deleted: then the copy is what goes.
-        let (doomed, due) = match switched.rows_affected() {
-            0 => (renamed.as_str(), now()),
-            _ => (key, now() + GRACE_MILLISECONDS),
-        };
-        sqlx::query(DOOM).bind(doomed).bind(due).execute(&mut *change.transaction).await?;
-        change.commit().await?;
-        Ok(len)
+        self.relocate(key, &self.packs.naming().new_key(folder)).await
     }
 }
 
 const SEALED_PACKS: &str = "select pack_key, object_key from pack where sealed = 1 and pack_key > $1
     order by pack_key limit $2";
-
-const SWITCH: &str = "update pack set object_key = $2 where object_key = $1 and sealed = 1";

@@ -25,7 +25,9 @@ pub(crate) async fn remove(
     }
     sqlx::query(REMOVE_EMPTY_SERIES).bind(study).execute(&mut *change.transaction).await?;
     count_study_again(change, study, position).await?;
-    sqlx::query(REMOVE_EMPTY_STUDY).bind(study).execute(&mut *change.transaction).await?;
+    for statement in [REMOVE_EMPTY_STUDY, REMOVE_READ] {
+        sqlx::query(statement).bind(study).execute(&mut *change.transaction).await?;
+    }
     end_corrections(change, study_uid).await?;
     count_patient_again(change, &patient).await?;
     let row = sqlx::query(REMOVE_EMPTY_PATIENT).bind(&patient).fetch_optional(&mut *change.transaction).await?;
@@ -109,6 +111,9 @@ const RECOUNT_STUDY: &str = "update study set changed_position = $2,
 
 const REMOVE_EMPTY_STUDY: &str = "delete from study
     where study_key = $1 and not exists (select 1 from series se where se.study_key = study.study_key)";
+
+const REMOVE_READ: &str = "delete from study_read
+    where study_key = $1 and not exists (select 1 from study where study.study_key = study_read.study_key)";
 
 const RECOUNT_PATIENT: &str = "update patient set number_of_studies = (select count(*) from study
         where study.patient_key = patient.patient_key and number_of_study_related_instances > 0)

@@ -10,6 +10,7 @@ use crate::{
     outbox::{EventKind, NewEvent, write_event},
     removal::remove,
     retention::{Grounds, check_reason, refuse_kept},
+    tiers::series_folder,
 };
 use pacs_core::Uid;
 use sqlx::{Row, any::AnyRow};
@@ -119,7 +120,7 @@ impl Archive {
             let mut is_left = false;
             for row in &rows {
                 let (key, keep): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-                if growing.contains(folder_of(&key)) {
+                if growing.contains(series_folder(&key)) {
                     self.inner.put_off(&key).await?;
                 } else if let Err(error) = self.inner.remove_doomed(&key, keep == 0).await {
                     tracing::warn!(%error, "removing an object failed, it is tried again later");
@@ -138,7 +139,7 @@ impl Inner {
     /// are, the old objects are all there is beside the disk of one machine.
     async fn growing(&self) -> Result<HashSet<String>, ArchiveError> {
         let rows = sqlx::query(GROWING).fetch_all(&self.database.pool).await?;
-        let folder = |row: &AnyRow| Ok(folder_of(&row.try_get::<String, _>(0)?).to_owned());
+        let folder = |row: &AnyRow| Ok(series_folder(&row.try_get::<String, _>(0)?).to_owned());
         rows.iter().map(folder).collect()
     }
 
@@ -155,11 +156,6 @@ impl Inner {
         self.database.execute(sqlx::query(GONE).bind(key)).await?;
         Ok(())
     }
-}
-
-/// All packs of a series have one.
-fn folder_of(key: &str) -> &str {
-    key.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// What is to be removed, in whose name and why. `series` and `sop_instance` are empty for all there are.

@@ -59,11 +59,20 @@ async fn archive(config: &Config) -> Vec<Check> {
             vec![
                 ("database", Ok(place.to_owned())),
                 ("object store", checked),
+                ("cold store", cold_store(&archive).await),
                 ("encryption", encryption(&archive).await),
                 ("damage", damage(&archive).await),
                 ("replica", replica(&archive, config).await),
             ]
         }
+    }
+}
+
+async fn cold_store(archive: &Archive) -> Result<String, String> {
+    match archive.check_cold_store().await {
+        None => Ok("none (storage.cold_url)".to_owned()),
+        Some(Ok(())) => Ok("written, read and removed".to_owned()),
+        Some(Err(error)) => Err(remedy(error, "check storage.cold_url, its bucket and credentials")),
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 /// In an order in which what a row refers to is there before it. The keys of names are not among them: they are made again.
-pub(crate) const TABLES: [&str; 23] = [
+pub(crate) const TABLES: [&str; 24] = [
     "head",
     "patient",
     "study",
@@ -44,6 +44,7 @@ pub(crate) const TABLES: [&str; 23] = [
     "audit",
     "correction",
     "received_value",
+    "study_read",
 ];
 
 /// The tables that hold data as soon as an archive is used.

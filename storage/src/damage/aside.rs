@@ -5,6 +5,7 @@ use crate::{
     audit::{AuditAction, AuditRecord},
     error::ArchiveError,
     objects::Objects,
+    tiers::{cold, hot, is_cold},
 };
 
 /// Where they are in the store. Their names no longer end as those of packs do.
@@ -14,9 +15,11 @@ const ENDING: &str = ".damaged";
 impl Archive {
     /// The objects that are set aside, by the names that they had.
     pub async fn set_aside(&self) -> Result<Vec<String>, ArchiveError> {
-        let listed = self.inner.objects.store.keys_under(FOLDER).await?;
-        let name = |key: &String| Some(key.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(ENDING)?.to_owned());
-        Ok(listed.iter().filter_map(name).collect())
+        let store = &self.inner.objects.store;
+        let (own, of_cold) = (store.keys_under(FOLDER).await?, store.keys_under(&cold(FOLDER)).await?);
+        let name = |key: &str| Some(key.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(ENDING)?.to_owned());
+        let cold_name = |key: &String| name(hot(key)).map(|name| cold(&name));
+        Ok(own.iter().filter_map(|key| name(key)).chain(of_cold.iter().filter_map(cold_name)).collect())
     }
 
     /// Removes an object that is set aside, for good, and what was noted about it.
@@ -48,8 +51,10 @@ impl Objects {
     }
 }
 
+/// In the place where it lies.
 fn aside(key: &str) -> String {
-    format!("{FOLDER}/{key}{ENDING}")
+    let aside = format!("{FOLDER}/{}{ENDING}", hot(key));
+    if is_cold(key) { cold(&aside) } else { aside }
 }
 
 const DISCARD: &str = "delete from damage where object_key = $1 and mended_at > 0";

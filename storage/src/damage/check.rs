@@ -158,7 +158,7 @@ impl Inner {
 
     async fn feed(self: &Arc<Self>, thing: &Thing, seen: &mut Seen<'_>) -> Result<(), ArchiveError> {
         let (place, objects) = (&thing.place, &self.objects);
-        let mut stream = match place.sealed && objects.near.is_some() {
+        let mut stream = match place.sealed && objects.near(&place.key).is_some() {
             // What is kept near says nothing about the store.
             true => objects.stored().stream(&place.key, thing.stretch()).await?,
             false => self.stream_pack(place, thing.stretch()).await?,

@@ -8,6 +8,7 @@ use crate::{
     pack::{Indexed, TRAILER_LEN, read_trailer},
     spool::PACK,
     store::Store,
+    tiers::{cold, series_folder},
 };
 use bytes::Bytes;
 use flate2::read::GzDecoder;
@@ -67,13 +68,15 @@ impl Elsewhere {
     /// instance of the same digest. What cannot be read there is passed over.
     pub(super) async fn copies(&self, thing: &Thing) -> Result<Vec<Copy<'_>>, ArchiveError> {
         let (offset, len) = (thing.place.offset, thing.len);
-        let folder = thing.place.key.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let folder = series_folder(&thing.place.key);
         let mut copies = Vec::new();
         for objects in &self.roots {
             if matches!(objects.len(&thing.place.key).await, Ok(Some(whole)) if whole >= offset + len) {
                 copies.push(Copy { objects, key: thing.place.key.clone(), range: offset..offset + len });
             }
-            for key in objects.store.keys_under(folder).await? {
+            let mut others = objects.store.keys_under(folder).await?;
+            others.extend(objects.store.keys_under(&cold(folder)).await?);
+            for key in others {
                 if key == thing.place.key || !key.ends_with(PACK) {
                     continue;
                 }

@@ -2,9 +2,6 @@
 
 use crate::{
     archive::Inner,
-    clock::now,
-    compaction::{DOOM, GRACE_MILLISECONDS, LEFT},
-    database::Change,
     error::ArchiveError,
     index::{NewInstance, put_pack},
     pack::Record,
@@ -64,7 +61,7 @@ impl Inner {
                 let statement = sqlx::query(statement).bind(candidate.series).bind(grown).bind(position);
                 statement.execute(&mut *change.transaction).await?;
             }
-            doom_if_empty(&mut change, candidate).await?;
+            self.let_go_if_empty(&mut change, candidate.pack).await?;
         } else {
             // The copy goes the way of what was deleted.
             sqlx::query(COMPACT).bind(pack).execute(&mut *change.transaction).await?;
@@ -88,16 +85,6 @@ impl Inner {
         let received = serde_json::from_str(row.try_get(1)?).map_err(|e| ArchiveError::Internal(e.to_string()))?;
         Ok(Record { digest: row.try_get(0)?, recompressed: Some(received), ..record })
     }
-}
-
-async fn doom_if_empty(change: &mut Change<'_>, candidate: &Candidate) -> Result<(), sqlx::Error> {
-    if sqlx::query(LEFT).bind(candidate.pack).fetch_optional(&mut *change.transaction).await?.is_some() {
-        return Ok(());
-    }
-    let doom = sqlx::query(DOOM).bind(&candidate.place.key).bind(now() + GRACE_MILLISECONDS);
-    doom.execute(&mut *change.transaction).await?;
-    sqlx::query(REMOVE).bind(candidate.pack).execute(&mut *change.transaction).await?;
-    Ok(())
 }
 
 fn candidate(row: &AnyRow) -> Result<Candidate, ArchiveError> {
@@ -135,8 +122,6 @@ const RESIZE_SERIES: &str = "update series set byte_len = byte_len + $2, changed
 
 const RESIZE_STUDY: &str = "update study set byte_len = byte_len + $2, changed_position = $3
     where study_key = (select study_key from series where series_key = $1)";
-
-const REMOVE: &str = "delete from pack where pack_key = $1";
 
 const COMPACT: &str = "update pack set compact = 1 where pack_key = $1";
 

@@ -43,7 +43,7 @@ impl Misses {
 impl Objects {
     /// After bytes of a pack were read from the store. Once half of it was, it is brought whole, in the background.
     pub(crate) fn count_miss(&self, key: &str, bytes: u64) {
-        if self.near.is_none() {
+        if self.near(key).is_none() {
             return;
         }
         let Some(read) = self.misses.add(key, bytes) else { return };
@@ -52,7 +52,7 @@ impl Objects {
             // As many others are under way: this one's turn comes when more of it is read.
             let Ok(_turn) = objects.misses.fetches.try_acquire() else { return };
             let fetched = async {
-                match (&objects.near, objects.store.len(&key).await?) {
+                match (objects.near(&key), objects.store.len(&key).await?) {
                     (Some(near), Some(len)) if read.saturating_mul(2) >= len => {
                         objects.fetch_into(near, &key, len).await
                     }
@@ -67,7 +67,7 @@ impl Objects {
 
     /// Brings a pack near, if it is not; how many bytes were brought.
     pub(crate) async fn fetch(&self, key: &str) -> Result<u64, ArchiveError> {
-        let Some(near) = &self.near else { return Ok(0) };
+        let Some(near) = self.near(key) else { return Ok(0) };
         if near.len(key).await.is_some() {
             return Ok(0);
         }

@@ -64,7 +64,7 @@ impl Opened {
 impl Archive {
     /// Somebody opens a study: its packs, and some earlier ones of its patient, are brought near in the background.
     pub fn opened(&self, study: &Uid) {
-        if self.inner.objects.near.is_none() || !self.inner.opened.is_news(study, Instant::now()) {
+        if self.inner.objects.cache().is_none() || !self.inner.opened.is_news(study, Instant::now()) {
             return;
         }
         let (archive, study) = (self.clone(), study.clone());
@@ -102,11 +102,13 @@ impl Archive {
     async fn prefetch(&self, studies: &[String]) -> Result<Prefetched, ArchiveError> {
         let mut done = Prefetched::default();
         let objects = &self.inner.objects;
-        let Some(near) = &objects.near else { return Ok(done) };
-        let room = near.limit() / 100 * SHARE;
+        let Some(cache) = objects.cache() else { return Ok(done) };
+        let room = cache.limit() / 100 * SHARE;
         for study in studies {
             for row in sqlx::query(PACKS).bind(study).fetch_all(&self.inner.database.pool).await? {
                 let (key, len): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+                // What is a file of ours is near already.
+                let Some(near) = objects.near(&key) else { continue };
                 if near.len(&key).await.is_some() {
                     done.near += 1;
                 } else if done.byte_len.saturating_add(len.unsigned_abs()) > room {
@@ -122,8 +124,8 @@ impl Archive {
 
     /// What is kept near; `None` where nothing is, by configuration or because the store is a folder.
     pub async fn cache_use(&self) -> Result<Option<CacheUse>, ArchiveError> {
-        match &self.inner.objects.near {
-            Some(near) => near.usage().await.map(Some),
+        match self.inner.objects.cache() {
+            Some(cache) => cache.usage().await.map(Some),
             None => Ok(None),
         }
     }

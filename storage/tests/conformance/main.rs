@@ -3,6 +3,7 @@
 //! environment how to reach it (`scripts/s3-for-tests`).
 
 mod backup;
+mod cold;
 mod corrections;
 mod crash;
 mod damage;

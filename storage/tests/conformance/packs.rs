@@ -340,7 +340,8 @@ async fn an_old_object_stays_until_what_moved_out_of_it_is_in_the_store() {
 
 /// As if the time had passed for which readers may still be at what is doomed.
 pub async fn grace_is_over(home: &Home) {
-    let url = format!("sqlite://{}", home.config.data_dir.join("index.sqlite").display());
+    let sqlite = || format!("sqlite://{}", home.config.data_dir.join("index.sqlite").display());
+    let url = home.config.database_url.clone().unwrap_or_else(sqlite);
     sqlx::any::install_default_drivers();
     let mut catalog = <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.expect("the catalog");
     sqlx::query("update doomed_object set due_at = 0").execute(&mut catalog).await.expect("changed");

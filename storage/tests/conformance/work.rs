@@ -95,3 +95,18 @@ async fn no_two_workers_get_the_same_job() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn jobs_are_claimed_in_the_order_in_which_they_were_queued_also_within_a_millisecond() {
+    everywhere(async |archive| {
+        let keys: Vec<String> = (0..40).map(|number| format!("{number:02}")).collect();
+        for key in &keys {
+            archive.enqueue("order", key, &serde_json::Value::Null).await.expect("queued");
+        }
+        for key in &keys {
+            let job = archive.claim("order", "worker", Duration::from_secs(60)).await.expect("a claim");
+            assert_eq!(&job.expect("a job").key, key);
+        }
+    })
+    .await;
+}

@@ -1,4 +1,4 @@
-//! Objects by key: files of a local folder, or a bucket by URL. Bytes as they lie there, encrypted or not.
+//! One place of objects: files of a local folder, or a bucket by URL.
 
 use crate::{bucket, error::ArchiveError, ingest::blocking};
 use bytes::Bytes;
@@ -25,10 +25,10 @@ const STEP: u64 = 1 << 20;
 /// What the bytes of an object are read from.
 pub(crate) type Source = Box<dyn Read + Send>;
 
-type Stream = BoxStream<'static, Result<Bytes, ArchiveError>>;
+pub(crate) type Stream = BoxStream<'static, Result<Bytes, ArchiveError>>;
 
 #[derive(Clone)]
-pub(crate) struct Store {
+pub(super) struct Place {
     store: Arc<dyn ObjectStore>,
     /// Where keys start in the store.
     prefix: Key,
@@ -36,9 +36,9 @@ pub(crate) struct Store {
     folder: Option<PathBuf>,
 }
 
-impl Store {
+impl Place {
     /// `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///…`; a folder is made if it is not there.
-    pub(crate) async fn by_url(url: &str) -> Result<Self, ArchiveError> {
+    pub(super) async fn by_url(url: &str) -> Result<Self, ArchiveError> {
         let url = url::Url::parse(url).map_err(|e| ArchiveError::Config(format!("store_url: {e}")))?;
         match url.scheme() {
             "file" => {
@@ -53,18 +53,18 @@ impl Store {
     }
 
     /// A folder by its path, anything else by its URL.
-    pub(crate) async fn at(place: &str) -> Result<Self, ArchiveError> {
+    pub(super) async fn at(place: &str) -> Result<Self, ArchiveError> {
         if place.contains("://") { Self::by_url(place).await } else { Self::of_folder(place.into()).await }
     }
 
     /// What lies under a prefix of this store, as a store of its own.
-    pub(crate) fn within(&self, prefix: &str) -> Self {
+    pub(super) fn within(&self, prefix: &str) -> Self {
         let folder = self.folder.as_ref().map(|folder| folder.join(prefix));
         let parts = self.prefix.parts().chain(prefix.split('/').filter(|part| !part.is_empty()).map(Into::into));
         Self { store: self.store.clone(), prefix: parts.collect(), folder }
     }
 
-    pub(crate) async fn of_folder(folder: PathBuf) -> Result<Self, ArchiveError> {
+    pub(super) async fn of_folder(folder: PathBuf) -> Result<Self, ArchiveError> {
         tokio::fs::create_dir_all(&folder).await?;
         let folder = tokio::fs::canonicalize(&folder).await?;
         let store = Arc::new(LocalFileSystem::new_with_prefix(&folder)?);
@@ -72,12 +72,12 @@ impl Store {
     }
 
     /// Whether objects are files of ours.
-    pub(crate) fn is_local(&self) -> bool {
+    pub(super) fn is_local(&self) -> bool {
         self.folder.is_some()
     }
 
     /// Makes a synced file an object: by a rename where objects are files. Durable when this returns.
-    pub(crate) async fn put_file(&self, path: &Path, key: &str) -> Result<(), ArchiveError> {
+    pub(super) async fn put_file(&self, path: &Path, key: &str) -> Result<(), ArchiveError> {
         match &self.folder {
             Some(folder) => {
                 let (path, folder, target) = (path.to_owned(), folder.clone(), folder.join(key));
@@ -88,7 +88,7 @@ impl Store {
     }
 
     /// Makes an object of what a reader gives. Durable, and there as a whole or not at all, when this returns.
-    pub(crate) async fn put(&self, source: Source, key: &str) -> Result<(), ArchiveError> {
+    pub(super) async fn put(&self, source: Source, key: &str) -> Result<(), ArchiveError> {
         match &self.folder {
             Some(folder) => {
                 let (folder, target) = (folder.clone(), folder.join(key));
@@ -99,7 +99,7 @@ impl Store {
     }
 
     /// As [`Self::put`], of what comes as a stream.
-    pub(crate) async fn put_stream(&self, mut bytes: Stream, key: &str) -> Result<(), ArchiveError> {
+    pub(super) async fn put_stream(&self, mut bytes: Stream, key: &str) -> Result<(), ArchiveError> {
         let mut writer = BufWriter::with_capacity(self.store.clone(), self.key(key)?, PART);
         loop {
             let piece = match bytes.try_next().await {
@@ -123,7 +123,7 @@ impl Store {
     }
 
     /// An object as a stream, and its length.
-    pub(crate) async fn stream_whole(&self, key: &str) -> Result<(Stream, u64), ArchiveError> {
+    pub(super) async fn stream_whole(&self, key: &str) -> Result<(Stream, u64), ArchiveError> {
         let found = self.store.get(&self.key(key)?).await?;
         let len = found.meta.size;
         Ok((found.into_stream().map_err(ArchiveError::from).boxed(), len))
@@ -141,7 +141,7 @@ impl Store {
     }
 
     /// Bytes of an object, `None` if there is no such object.
-    pub(crate) async fn len(&self, key: &str) -> Result<Option<u64>, ArchiveError> {
+    pub(super) async fn len(&self, key: &str) -> Result<Option<u64>, ArchiveError> {
         match self.store.head(&self.key(key)?).await {
             Ok(meta) => Ok(Some(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -150,18 +150,14 @@ impl Store {
     }
 
     /// Bytes of an object as one stream.
-    pub(crate) async fn stream(
-        &self,
-        key: &str,
-        range: Range<u64>,
-    ) -> Result<BoxStream<'static, Result<Bytes, ArchiveError>>, ArchiveError> {
+    pub(super) async fn stream(&self, key: &str, range: Range<u64>) -> Result<Stream, ArchiveError> {
         let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
         let found = self.store.get_opts(&self.key(key)?, options).await?;
         Ok(found.into_stream().map_err(ArchiveError::from).boxed())
     }
 
     /// The first bytes of an object and its whole length.
-    pub(crate) async fn read_start(&self, key: &str, len: u64) -> Result<(Bytes, u64), ArchiveError> {
+    pub(super) async fn read_start(&self, key: &str, len: u64) -> Result<(Bytes, u64), ArchiveError> {
         let options = GetOptions { range: Some((0..len).into()), ..GetOptions::default() };
         let found = self.store.get_opts(&self.key(key)?, options).await?;
         let whole = found.meta.size;
@@ -169,7 +165,7 @@ impl Store {
     }
 
     /// Several ranges; near ones are read together. One that ends behind the object is cut there.
-    pub(crate) async fn read_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
+    pub(super) async fn read_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ArchiveError> {
         let key = self.key(key)?;
         match ranges {
             [range] => Ok(vec![self.store.get_range(&key, range.clone()).await?]),
@@ -178,7 +174,7 @@ impl Store {
     }
 
     /// Removes an object; one that is gone already is no failure.
-    pub(crate) async fn remove(&self, key: &str) -> Result<(), ArchiveError> {
+    pub(super) async fn remove(&self, key: &str) -> Result<(), ArchiveError> {
         match self.store.delete(&self.key(key)?).await {
             Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
@@ -186,7 +182,7 @@ impl Store {
     }
 
     /// All keys with the time of their last change in milliseconds since 1970-01-01 UTC.
-    pub(crate) fn list(&self) -> BoxStream<'static, Result<(String, i64), ArchiveError>> {
+    pub(super) fn list(&self) -> BoxStream<'static, Result<(String, i64), ArchiveError>> {
         let listed = self.store.list(Some(&self.prefix).filter(|prefix| !prefix.as_ref().is_empty()));
         let store = self.clone();
         let entry =
@@ -195,14 +191,14 @@ impl Store {
     }
 
     /// The keys below a folder.
-    pub(crate) async fn keys_under(&self, folder: &str) -> Result<Vec<String>, ArchiveError> {
+    pub(super) async fn keys_under(&self, folder: &str) -> Result<Vec<String>, ArchiveError> {
         let below = self.key(folder)?;
         let listed = self.store.list(Some(&below)).map_err(ArchiveError::from);
         listed.map_ok(|meta| self.own(&meta.location)).try_collect().await
     }
 
     /// Gives an object another key; one that is gone is no failure.
-    pub(crate) async fn rename(&self, key: &str, to: &str) -> Result<(), ArchiveError> {
+    pub(super) async fn rename(&self, key: &str, to: &str) -> Result<(), ArchiveError> {
         if let Some(folder) = &self.folder {
             let (path, folder, target) = (folder.join(key), folder.clone(), folder.join(to));
             return blocking(move || if path.is_file() { move_into(&path, &folder, &target) } else { Ok(()) }).await;
@@ -220,7 +216,7 @@ impl Store {
     }
 
     /// Writes, reads and removes a small object.
-    pub(crate) async fn check(&self) -> Result<(), ArchiveError> {
+    pub(super) async fn check(&self) -> Result<(), ArchiveError> {
         let key = format!("check-{:016x}", rand::random::<u64>());
         self.store.put(&self.key(&key)?, Bytes::from_static(b"ok").into()).await?;
         let (back, _) = self.read_start(&key, 2).await?;
