@@ -31,6 +31,10 @@ pub async fn multiply(url: &str, copies: u32) -> anyhow::Result<()> {
         let columns: Vec<_> = row.columns().iter().map(|column| column.name().to_owned()).collect();
         let value = |column: &String| match column.as_str() {
             name if keys.contains(&name) => format!("{name} + k * {STEP}"),
+            // Other years: otherwise the newest studies were copies of the same few.
+            "study_date" | "study_date_match" => {
+                format!("cast(2005 + (study_key + k) % 20 as text) || substr({column}, 5)")
+            }
             name if texts.contains(&name) => format!("{name} || '.' || k"),
             name => name.to_owned(),
         };

@@ -236,7 +236,7 @@ async fn mend(archive: Archive, shutdown: CancellationToken) -> anyhow::Result<(
 
 /// Deletes studies whose term is over.
 async fn expire(archive: Archive) -> Result<(), ArchiveError> {
-    let done = archive.delete_expired("retention", "localhost", EXPIRED_AT_ONCE).await?;
+    let done = archive.delete_expired_unasked("retention", EXPIRED_AT_ONCE).await?;
     if done.studies > 0 {
         tracing::info!(run = done.run, studies = done.studies, "expired studies were deleted");
     }

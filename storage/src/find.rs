@@ -110,7 +110,10 @@ fn statement(query: &Query, way: &Way) -> Result<(String, Vec<Value>), ArchiveEr
     }
     let from = match way {
         Way::All => from(query.level).to_owned(),
-        Way::Newest => format!("({NEWEST}) study join patient on patient.patient_key = study.patient_key"),
+        Way::Newest => {
+            terms.push(JOINED_NEWEST.to_owned());
+            format!("({NEWEST}) newest cross join study cross join patient")
+        }
         Way::Named(source) => {
             terms.push(joined(query.level).to_owned());
             let patients = source.sql(|bound| placeholder(&mut values, Value::Bytes(bound)));
@@ -118,8 +121,16 @@ fn statement(query: &Query, way: &Way) -> Result<(String, Vec<Value>), ArchiveEr
         }
     };
     let condition = if terms.is_empty() { String::new() } else { format!(" where {}", terms.join(" and ")) };
+    let (columns, order) = (columns.join(", "), order(query.level));
     let page = page(query, &mut values);
-    let sql = format!("select {} from {from}{condition} order by {}{page}", columns.join(", "), order(query.level));
+    let sql = match way {
+        // Which studies first, and then what they are: many may have to be put in order for a page of few.
+        Way::Named(_) | Way::Newest if query.level == Level::Study && query.limit.is_some() => {
+            let keys = format!("select study.study_key as page_key from {from}{condition} order by {order}{page}");
+            format!("select {columns} from ({keys}) page cross join {PAGED} order by {order}")
+        }
+        _ => format!("select {columns} from {from}{condition} order by {order}{page}"),
+    };
     Ok((sql, values))
 }
 
@@ -156,8 +167,14 @@ const fn from(level: Level) -> &'static str {
 }
 
 /// The studies that a page of a frequent name is looked for in.
-const NEWEST: &str = "select * from study order by study_date_match desc, study_time_match desc, study_key desc
-    limit 2000";
+const NEWEST: &str = "select study_key as newest_key from study
+    order by study_date_match desc, study_time_match desc, study_key desc limit 2000";
+
+const JOINED_NEWEST: &str = "study.study_key = newest.newest_key and patient.patient_key = study.patient_key";
+
+/// The studies of a page of keys.
+const PAGED: &str = "study cross join patient
+    where study.study_key = page.page_key and patient.patient_key = study.patient_key";
 
 /// The tables in the order in which SQLite is to go through them: from the patients on, not along the order of studies.
 const fn from_patients(level: Level) -> &'static str {

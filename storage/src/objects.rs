@@ -115,7 +115,7 @@ impl Objects {
             None => None,
         };
         let (source, kept) = Tee::new(source, filling);
-        self.store.put(Box::new(source), key).await?;
+        self.store.put(Box::new(source), len, key).await?;
         self.stored().check_copy(spooled, key).await?;
         kept.keep(len);
         Ok(())
@@ -131,11 +131,11 @@ impl Objects {
 
     /// Copies the first `len` bytes of a file.
     pub(crate) async fn put_start(&self, file: File, len: u64, key: &str) -> Result<(), ArchiveError> {
-        let source = match Lock::of(key) {
-            Some(lock) => self.sealing(&lock, file, len, key)?,
-            None => Box::new(file.take(len)),
+        let (source, len): (Source, u64) = match Lock::of(key) {
+            Some(lock) => (self.sealing(&lock, file, len, key)?, sealed_len(len)),
+            None => (Box::new(file.take(len)), len),
         };
-        self.store.put(source, key).await
+        self.store.put(source, len, key).await
     }
 
     /// Copies a file under a name that ends as [`Self::named`] has it.

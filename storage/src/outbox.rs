@@ -2,7 +2,12 @@
 //!
 //! The event of a stored instance is its row, so one that was deleted since is no longer told of; its deletion is.
 
-use crate::{archive::Archive, clock::now, database::Change, error::ArchiveError};
+use crate::{
+    archive::{Archive, Inner},
+    clock::now,
+    database::Change,
+    error::ArchiveError,
+};
 use pacs_core::Uid;
 use sqlx::{Row, any::AnyRow};
 use tokio::sync::watch;
@@ -65,6 +70,14 @@ impl Archive {
     /// Notes that a consumer is done with everything up to `position`; never moves it back.
     pub async fn acknowledge(&self, consumer: &str, position: i64) -> Result<(), ArchiveError> {
         self.inner.database.execute(sqlx::query(ACKNOWLEDGE).bind(consumer).bind(position)).await?;
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Where one who goes through the archive round after round is to go on; unlike [`Archive::acknowledge`], back too.
+    pub(crate) async fn keep_place(&self, name: &str, place: i64) -> Result<(), ArchiveError> {
+        self.database.execute(sqlx::query(KEEP_PLACE).bind(name).bind(place)).await?;
         Ok(())
     }
 }
@@ -138,6 +151,9 @@ const WRITE_EVENT: &str = "insert into event (position, kind, at, study, series,
     values ($1, $2, $3, $4, $5, $6, $7)";
 
 const NEWEST_POSITION: &str = "select last_key from head where id = 1";
+
+const KEEP_PLACE: &str = "insert into consumer (name, position) values ($1, $2)
+    on conflict (name) do update set position = excluded.position";
 
 const CONSUMER_POSITION: &str = "select position from consumer where name = $1";
 

@@ -122,7 +122,7 @@ impl Archive {
             }
         }
         let place = if done.is_round_over { 0 } else { after };
-        self.inner.database.execute(sqlx::query(KEEP_PLACE).bind(SCRUB).bind(place)).await?;
+        self.inner.keep_place(SCRUB, place).await?;
         Ok(done)
     }
 }
@@ -164,8 +164,5 @@ impl Inner {
 }
 
 const PACKS: &str = "select pack_key, object_key, sealed from pack where pack_key > $1 order by pack_key limit $2";
-
-const KEEP_PLACE: &str = "insert into consumer (name, position) values ($1, $2)
-    on conflict (name) do update set position = excluded.position";
 
 const DOOMED: &str = "select object_key from doomed_object";

@@ -164,7 +164,7 @@ impl Inner {
 /// Copies an object as it is; returns how many bytes.
 pub(crate) async fn copy_object(from: &Store, key: &str, to: &Store, copy: &str) -> Result<u64, ArchiveError> {
     let (bytes, len) = from.stream_whole(key).await?;
-    to.put_stream(bytes, copy).await?;
+    to.put_stream(bytes, len, copy).await?;
     match to.len(copy).await? {
         Some(there) if there == len => Ok(len),
         there => {

@@ -52,7 +52,8 @@ impl Archive {
     ) -> Result<Restored, ArchiveError> {
         let found = Found::at(replica).await?;
         // First of all, so that the first site does not go on while we read.
-        replica.store.put(Box::new(std::io::Cursor::new(now().to_string())), TAKEN_OVER).await?;
+        let moment = now().to_string();
+        replica.store.put(Box::new(std::io::Cursor::new(moment)), 0, TAKEN_OVER).await?;
         let is_own = self.inner.objects.store.len(TAKEN_OVER).await?.is_some();
         if !is_own {
             replica.store.remove(TAKEN_OVER).await?;

@@ -20,6 +20,11 @@ use time::Date;
 /// Studies that go in one transaction.
 const AT_ONCE: usize = 8;
 
+/// Where the time of the last run is kept, among those who follow the archive.
+const CLOCK: &str = "expiry";
+/// In milliseconds. Who was away for longer is asked whether the clock is right.
+const LEAP: i64 = 30 * 86_400_000;
+
 /// What a run deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expiry {
@@ -46,8 +51,23 @@ pub struct Deletion {
 }
 
 impl Archive {
+    /// As [`Self::delete_expired`], without anybody having asked: refused if the clock has leapt ahead since the last run,
+    /// for by a wrong one everything has expired.
+    pub async fn delete_expired_unasked(&self, actor: &str, most: usize) -> Result<Expiry, ArchiveError> {
+        let last = self.consumer_position(CLOCK).await?;
+        let days = now().saturating_sub(last) / 86_400_000;
+        if last > 0 && now().saturating_sub(last) > LEAP {
+            return Err(ArchiveError::Conflict(format!(
+                "the clock is {days} days ahead of the last run; nothing is deleted until `pacs retention delete \
+                 --expired` says that it is right"
+            )));
+        }
+        self.delete_expired(actor, "localhost", most).await
+    }
+
     /// Deletes up to `most` studies whose term is over, oldest first, as far as nothing is held.
     pub async fn delete_expired(&self, actor: &str, origin: &str, most: usize) -> Result<Expiry, ArchiveError> {
+        self.inner.keep_place(CLOCK, now()).await?;
         let today = day_of(now());
         let mut done = Expiry::default();
         let mut from = Some(Cursor::default());

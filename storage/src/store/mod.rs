@@ -2,6 +2,7 @@
 //! not.
 
 mod place;
+mod upload;
 
 pub(crate) use place::{Source, Stream, sync_folder};
 
@@ -76,14 +77,15 @@ impl Store {
         self.of(key).put_file(path, key).await
     }
 
-    /// Makes an object of what a reader gives. Durable, and there as a whole or not at all, when this returns.
-    pub(crate) async fn put(&self, source: Source, key: &str) -> Result<(), ArchiveError> {
-        self.of(key).put(source, key).await
+    /// Makes an object of what a reader gives, about `len` bytes. Durable, and there as a whole or not at all, when this
+    /// returns.
+    pub(crate) async fn put(&self, source: Source, len: u64, key: &str) -> Result<(), ArchiveError> {
+        self.of(key).put(source, len, key).await
     }
 
     /// As [`Self::put`], of what comes as a stream.
-    pub(crate) async fn put_stream(&self, bytes: Stream, key: &str) -> Result<(), ArchiveError> {
-        self.of(key).put_stream(bytes, key).await
+    pub(crate) async fn put_stream(&self, bytes: Stream, len: u64, key: &str) -> Result<(), ArchiveError> {
+        self.of(key).put_stream(bytes, len, key).await
     }
 
     /// An object as a stream, and its length.
@@ -156,7 +158,7 @@ mod tests {
         let [own, cold] = [&own, &cold].map(|folder| folder.path().display().to_string());
         let store = Store::at(&own).await.expect("a store").with_cold(&cold).await.expect("two tiers");
         for key in ["77/1.2/a.tar", "cold/77/1.2/b.tar"] {
-            store.put(Box::new(key.as_bytes()), key).await.expect("put");
+            store.put(Box::new(key.as_bytes()), 0, key).await.expect("put");
             assert_eq!(store.len(key).await.expect("asked"), Some(key.len() as u64));
         }
         assert!(Path::new(&own).join("77/1.2/a.tar").is_file() && Path::new(&cold).join("cold/77/1.2/b.tar").is_file());
@@ -171,7 +173,7 @@ mod tests {
         let folder = folder.path().display().to_string();
         let store = Store::at(&folder).await.expect("a store").with_cold(&folder).await.expect("two tiers");
         for key in ["77/a.tar", "cold/77/b.tar"] {
-            store.put(Box::new(&b"x"[..]), key).await.expect("put");
+            store.put(Box::new(&b"x"[..]), 1, key).await.expect("put");
         }
         assert_eq!(store.list().try_collect::<Vec<_>>().await.expect("listed").len(), 2);
     }

@@ -1,11 +1,13 @@
 //! One place of objects: files of a local folder, or a bucket by URL.
 
+use super::upload::upload;
 use crate::{bucket, error::ArchiveError, ingest::blocking};
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use object_store::{
-    GetOptions, ObjectStore, ObjectStoreExt, buffered::BufWriter, local::LocalFileSystem, path::Path as Key,
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
 };
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key};
 use std::{
     fs::File,
     io::Read,
@@ -13,12 +15,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tokio::io::AsyncWriteExt;
 
-/// Larger objects go up in parts of this many bytes.
-const PART: usize = 8 << 20;
-/// Parts of an object that are on their way at the same time, each in memory.
-const PARTS_AT_ONCE: usize = 2;
 /// Bytes read from a file in one go.
 const STEP: u64 = 1 << 20;
 
@@ -83,36 +80,29 @@ impl Place {
                 let (path, folder, target) = (path.to_owned(), folder.clone(), folder.join(key));
                 blocking(move || move_into(&path, &folder, &target)).await
             }
-            None => self.upload(Box::new(File::open(path)?), key).await,
+            None => {
+                let file = File::open(path)?;
+                let len = file.metadata()?.len();
+                self.put_stream(steps(Box::new(file)), len, key).await
+            }
         }
     }
 
-    /// Makes an object of what a reader gives. Durable, and there as a whole or not at all, when this returns.
-    pub(super) async fn put(&self, source: Source, key: &str) -> Result<(), ArchiveError> {
+    /// Makes an object of what a reader gives, about `len` bytes. Durable, and there as a whole or not at all, when this
+    /// returns.
+    pub(super) async fn put(&self, source: Source, len: u64, key: &str) -> Result<(), ArchiveError> {
         match &self.folder {
             Some(folder) => {
                 let (folder, target) = (folder.clone(), folder.join(key));
                 blocking(move || write_into(source, &folder, &target)).await
             }
-            None => self.upload(source, key).await,
+            None => self.put_stream(steps(source), len, key).await,
         }
     }
 
-    /// As [`Self::put`], of what comes as a stream.
-    pub(super) async fn put_stream(&self, mut bytes: Stream, key: &str) -> Result<(), ArchiveError> {
-        let mut writer = BufWriter::with_capacity(self.store.clone(), self.key(key)?, PART);
-        loop {
-            let piece = match bytes.try_next().await {
-                Ok(Some(piece)) => writer.put(piece).await.map_err(ArchiveError::from),
-                Ok(None) => break,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = piece {
-                let _ = writer.abort().await;
-                return Err(error);
-            }
-        }
-        writer.shutdown().await?;
+    /// As [`Self::put`], of about `len` bytes that come as a stream.
+    pub(super) async fn put_stream(&self, bytes: Stream, len: u64, key: &str) -> Result<(), ArchiveError> {
+        upload(&*self.store, &self.key(key)?, bytes, len).await?;
         match &self.folder {
             Some(folder) => {
                 let (folder, target) = (folder.clone(), folder.join(key));
@@ -127,17 +117,6 @@ impl Place {
         let found = self.store.get(&self.key(key)?).await?;
         let len = found.meta.size;
         Ok((found.into_stream().map_err(ArchiveError::from).boxed(), len))
-    }
-
-    async fn upload(&self, source: Source, key: &str) -> Result<(), ArchiveError> {
-        let mut writer =
-            BufWriter::with_capacity(self.store.clone(), self.key(key)?, PART).with_max_concurrency(PARTS_AT_ONCE);
-        if let Err(error) = copy(source, &mut writer).await {
-            // Parts that stay behind cost money; the first error is the one to tell.
-            let _ = writer.abort().await;
-            return Err(error);
-        }
-        Ok(writer.shutdown().await?)
     }
 
     /// Bytes of an object, `None` if there is no such object.
@@ -234,20 +213,18 @@ impl Place {
     }
 }
 
-async fn copy(mut source: Source, writer: &mut BufWriter) -> Result<(), ArchiveError> {
-    loop {
-        let step;
-        (source, step) = blocking(move || {
+/// What a reader gives, in steps.
+fn steps(source: Source) -> Stream {
+    let step = |mut source: Source| async move {
+        let read = blocking(move || {
             let mut step = Vec::new();
             source.by_ref().take(STEP).read_to_end(&mut step)?;
             Ok((source, step))
-        })
-        .await?;
-        if step.is_empty() {
-            return Ok(());
-        }
-        writer.put(step.into()).await?;
-    }
+        });
+        let (source, step) = read.await?;
+        Ok((!step.is_empty()).then(|| (step.into(), source)))
+    };
+    stream::try_unfold(source, step).boxed()
 }
 
 fn move_into(path: &Path, root: &Path, target: &Path) -> Result<(), ArchiveError> {

@@ -74,7 +74,7 @@ impl Archive {
         self.refuse_without_cold_store()?;
         let packs = sqlx::query(OF_STUDY).bind(study.as_str()).fetch_all(&self.inner.database.pool).await?;
         if packs.is_empty() {
-            return Err(ArchiveError::NotFound(format!("sealed packs of study {study}")));
+            return Err(ArchiveError::NotFound(format!("study {study}, or a sealed pack of it,")));
         }
         let mut done = Moved::default();
         for row in &packs {
@@ -111,9 +111,9 @@ impl Archive {
             let mut after = self.consumer_position(PLACE).await?;
             while let Some(last) = self.cool_page(after, false, Some(&job), &mut done).await? {
                 after = last;
-                self.inner.keep_place(after).await?;
+                self.inner.keep_place(PLACE, after).await?;
             }
-            self.inner.keep_place(0).await
+            self.inner.keep_place(PLACE, 0).await
         };
         let outcome = round.await;
         self.audit_cooled(&done, false).await?;
@@ -224,11 +224,6 @@ impl Inner {
         Ok(())
     }
 
-    async fn keep_place(&self, place: i64) -> Result<(), ArchiveError> {
-        self.database.execute(sqlx::query(KEEP_PLACE).bind(PLACE).bind(place)).await?;
-        Ok(())
-    }
-
     /// Refuses an archive that has cold packs, and not the store in which they are: they would all seem lost.
     pub(crate) async fn refuse_lost_cold_store(&self) -> Result<(), ArchiveError> {
         if self.objects.store.has_cold() {
@@ -289,6 +284,3 @@ const MARK: &str = "insert into consumer (name, position) values ('cold store', 
 
 const ANY_COLD: &str = "select object_key from pack
     where substr(object_key, 1, 5) = 'cold/' and exists (select 1 from consumer where name = 'cold store') limit 1";
-
-const KEEP_PLACE: &str = "insert into consumer (name, position) values ($1, $2)
-    on conflict (name) do update set position = excluded.position";

@@ -2,7 +2,7 @@
 
 use crate::{
     instances::everything,
-    support::{Home, Slice, assert_sound, everywhere_with, only_row, padded, sqlite_and_folder, uid},
+    support::{Home, Slice, assert_sound, catalog, everywhere_with, only_row, padded, sqlite_and_folder, uid},
 };
 use pacs_core::{query::Level, tags};
 use std::path::{Path, PathBuf};
@@ -234,9 +234,7 @@ async fn a_seal_that_a_crash_interrupted_is_finished() {
         drop(archive);
         // The store has the object, the catalog does not know yet.
         let sql = "update pack set sealed = 0, metadata_len = 0, index_len = 0";
-        sqlx::any::install_default_drivers();
-        let url = format!("sqlite://{}", home.config.data_dir.join("index.sqlite").display());
-        let mut catalog = <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.expect("the catalog");
+        let mut catalog = catalog(&home).await;
         sqlx::Executor::execute(&mut catalog, sql).await.expect("a step back");
         drop(catalog);
         let archive = home.open().await;
@@ -340,11 +338,7 @@ async fn an_old_object_stays_until_what_moved_out_of_it_is_in_the_store() {
 
 /// As if the time had passed for which readers may still be at what is doomed.
 pub async fn grace_is_over(home: &Home) {
-    let sqlite = || format!("sqlite://{}", home.config.data_dir.join("index.sqlite").display());
-    let url = home.config.database_url.clone().unwrap_or_else(sqlite);
-    sqlx::any::install_default_drivers();
-    let mut catalog = <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.expect("the catalog");
-    sqlx::query("update doomed_object set due_at = 0").execute(&mut catalog).await.expect("changed");
+    sqlx::query("update doomed_object set due_at = 0").execute(&mut catalog(home).await).await.expect("changed");
 }
 
 /// Longer than what small packs hold.

@@ -4,7 +4,7 @@ use crate::{
     backup::{answers, filled},
     packs::{assert_reads_back, at_once, slice},
     proxy::{Proxy, Weather},
-    support::{Home, assert_sound, bucket, encrypted, postgres_and_folder, sqlite_and_folder, uid},
+    support::{Home, assert_sound, bucket, catalog, encrypted, postgres_and_folder, sqlite_and_folder, uid},
 };
 use pacs_core::Failure;
 use std::time::Duration;
@@ -238,8 +238,7 @@ async fn a_replica_mends_damage_and_may_be_copied_to_another_store() {
 
 /// As after an upgrade of the catalog: the triggers are made anew, and every pack is looked at again.
 async fn look_at_all_again(home: &Home) {
-    let url = format!("sqlite://{}", home.config.data_dir.join("index.sqlite").display());
-    let mut catalog = <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.expect("the catalog");
+    let mut catalog = catalog(home).await;
     sqlx::query("delete from replica_state where name = 'schema'").execute(&mut catalog).await.expect("changed");
 }
 

@@ -1,6 +1,6 @@
 //! Terms, legal holds, and the deletion of what has expired.
 
-use crate::support::{Home, Slice, assert_sound, everywhere, everywhere_with, sqlite_and_folder, uid};
+use crate::support::{Home, Slice, assert_sound, catalog, everywhere, everywhere_with, sqlite_and_folder, uid};
 use pacs_core::{
     Failure,
     query::{Level, Query},
@@ -26,13 +26,8 @@ fn study(number: u32, date: &str) -> Slice {
 
 /// Lets a study have come long ago, behind the archive's back.
 async fn age(home: &Home, study: &str) {
-    use sqlx::Connection;
-    sqlx::any::install_default_drivers();
-    let url = home.config.database_url.clone();
-    let url = url.unwrap_or_else(|| format!("sqlite://{}", home.config.data_dir.join("index.sqlite").display()));
-    let mut connection = sqlx::AnyConnection::connect(&url).await.expect("the catalog");
     let aged = sqlx::query("update study set changed_at = 0 where study_instance_uid = $1").bind(study);
-    assert_eq!(aged.execute(&mut connection).await.expect("aged").rows_affected(), 1);
+    assert_eq!(aged.execute(&mut catalog(home).await).await.expect("aged").rows_affected(), 1);
 }
 
 async fn report(archive: &Archive, within_days: u16) -> Vec<StudyTerm> {
@@ -195,6 +190,31 @@ async fn without_rules_nothing_expires_and_everything_may_be_deleted() {
         assert_eq!(archive.delete_expired("anna", "here", 10).await.expect("a run").studies, 0);
         assert_eq!(archive.delete(&uid("1.1"), None, None).await.expect("deleted"), 1);
     })
+    .await;
+}
+
+#[tokio::test]
+async fn when_the_clock_has_leapt_nothing_is_deleted_until_somebody_asks() {
+    at_homes(
+        |config| config.retention = vec![rule("short", 10)],
+        async |archive, home| {
+            let unasked = async || archive.delete_expired_unasked("retention", 10).await;
+            assert_eq!(unasked().await.expect("the first run").studies, 0);
+            study(1, "20000101").sent_to(&archive).await;
+            age(&home, "1.1").await;
+            let set_back = async |days: i64| {
+                let sql = "update consumer set position = position - $1 where name = 'expiry'";
+                let changed = sqlx::query(sql).bind(days * 86_400_000).execute(&mut catalog(&home).await).await;
+                assert_eq!(changed.expect("set back").rows_affected(), 1);
+            };
+            set_back(31).await;
+            assert!(matches!(unasked().await, Err(ArchiveError::Conflict(why)) if why.contains("31 days")));
+            assert_eq!(studies(&archive).await, 1);
+            assert_eq!(archive.delete_expired("anna", "here", 0).await.expect("asked").studies, 0);
+            set_back(29).await;
+            assert_eq!(unasked().await.expect("a run").studies, 1);
+        },
+    )
     .await;
 }
 
@@ -378,9 +398,8 @@ async fn a_catalog_made_anew_counts_terms_from_the_arrival_and_not_from_today() 
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let archive = home.open().await;
     archive.reindex(|_| ()).await.expect("a catalog");
-    use sqlx::{Connection, Row};
-    let url = format!("sqlite://{}", home.config.data_dir.join("index.sqlite").display());
-    let mut connection = sqlx::AnyConnection::connect(&url).await.expect("the catalog");
+    use sqlx::Row;
+    let mut connection = catalog(&home).await;
     let row = sqlx::query("select changed_at from study").fetch_one(&mut connection).await.expect("the study");
     let arrived = std::time::UNIX_EPOCH + std::time::Duration::from_millis(row.get::<i64, _>(0).unsigned_abs());
     assert!(arrived.duration_since(before).is_ok_and(|after| after.as_millis() < 1900), "{arrived:?}");

@@ -166,6 +166,14 @@ pub async fn postgres_and_folder() -> Option<Home> {
     Some(home)
 }
 
+/// The catalog of a home behind its archive's back.
+pub async fn catalog(home: &Home) -> AnyConnection {
+    sqlx::any::install_default_drivers();
+    let sqlite = || format!("sqlite://{}", home.config.data_dir.join("index.sqlite").display());
+    let url = home.config.database_url.clone().unwrap_or_else(sqlite);
+    AnyConnection::connect(&url).await.expect("the catalog")
+}
+
 impl Home {
     /// In memory, by way of a bucket, instead of in a folder.
     fn in_memory(mut self) -> Self {
