@@ -110,9 +110,10 @@ fn statement(query: &Query, way: &Way) -> Result<(String, Vec<Value>), ArchiveEr
     }
     let from = match way {
         Way::All => from(query.level).to_owned(),
+        // In the order of studies, for then the page is full before most of them are looked at.
         Way::Newest => {
-            terms.push(JOINED_NEWEST.to_owned());
-            format!("({NEWEST}) newest cross join study cross join patient")
+            terms.push(NEWEST.to_owned());
+            "study cross join patient".to_owned()
         }
         Way::Named(source) => {
             terms.push(joined(query.level).to_owned());
@@ -125,7 +126,7 @@ fn statement(query: &Query, way: &Way) -> Result<(String, Vec<Value>), ArchiveEr
     let page = page(query, &mut values);
     let sql = match way {
         // Which studies first, and then what they are: many may have to be put in order for a page of few.
-        Way::Named(_) | Way::Newest if query.level == Level::Study && query.limit.is_some() => {
+        Way::Named(_) if query.level == Level::Study && query.limit.is_some() => {
             let keys = format!("select study.study_key as page_key from {from}{condition} order by {order}{page}");
             format!("select {columns} from ({keys}) page cross join {PAGED} order by {order}")
         }
@@ -166,11 +167,10 @@ const fn from(level: Level) -> &'static str {
     }
 }
 
-/// The studies that a page of a frequent name is looked for in.
-const NEWEST: &str = "select study_key as newest_key from study
-    order by study_date_match desc, study_time_match desc, study_key desc limit 2000";
-
-const JOINED_NEWEST: &str = "study.study_key = newest.newest_key and patient.patient_key = study.patient_key";
+/// The studies that a page of a frequent name is looked for in: some thousands.
+const NEWEST: &str = "patient.patient_key = study.patient_key and study.study_date_match >= coalesce(
+        (select study_date_match from study order by study_date_match desc, study_time_match desc, study_key desc
+            limit 1 offset 2000), '')";
 
 /// The studies of a page of keys.
 const PAGED: &str = "study cross join patient
