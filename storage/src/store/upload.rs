@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 const SMALLEST_PART: u64 = 8 << 20;
 const LARGEST_PART: u64 = 128 << 20;
 /// As many, unless they would be larger than the largest.
-const PARTS: u64 = 7;
+const PARTS: u64 = 3;
 
 /// Longer parts than the smallest are in memory one at a time.
 static LONG_PART: Mutex<()> = Mutex::const_new(());
@@ -91,9 +91,10 @@ mod tests {
     fn few_parts_each_within_its_bounds() {
         for (len, part, parts) in [
             (0, 8 << 20, 0),
-            (56 << 20, 8 << 20, 7),
-            (57 << 20, 9 << 20, 7),
-            (863_280_000, 118 << 20, 7),
+            (24 << 20, 8 << 20, 3),
+            (25 << 20, 9 << 20, 3),
+            (287_760_000, 92 << 20, 3),
+            (863_280_000, 128 << 20, 7),
             (4 << 30, 128 << 20, 32),
         ] {
             assert_eq!((part_len(len), len.div_ceil(part_len(len))), (part, parts), "{len}");
