@@ -170,7 +170,7 @@ const fn from(level: Level) -> &'static str {
 /// The studies that a page of a frequent name is looked for in: some thousands.
 const NEWEST: &str = "patient.patient_key = study.patient_key and study.study_date_match >= coalesce(
         (select study_date_match from study order by study_date_match desc, study_time_match desc, study_key desc
-            limit 1 offset 2000), '')";
+            limit 1 offset 5000), '')";
 
 /// The studies of a page of keys.
 const PAGED: &str = "study cross join patient
