@@ -32,6 +32,8 @@ pub struct NodeConfig {
     pub max_pdu_length: u32,
     /// C-FIND answers at most this many matches, then ends with status A700.
     pub max_find_results: u32,
+    /// A C-MOVE sends over so many associations at a time. Some destinations take one only.
+    pub move_associations: usize,
     /// ARTIM: a connection without A-ASSOCIATE-RQ, or one not closed after release or abort, is cut after this many seconds.
     pub artim_seconds: u64,
     /// An association on which nothing arrives for this many seconds is aborted.
@@ -58,6 +60,7 @@ impl Default for NodeConfig {
             max_pending_per_address: 64,
             max_pdu_length: 128 << 10,
             max_find_results: 10_000,
+            move_associations: 1,
             artim_seconds: 30,
             idle_seconds: 600,
             pdu_seconds: 60,
@@ -80,6 +83,9 @@ impl NodeConfig {
         }
         if self.max_associations == 0 || self.max_associations > 4096 {
             return fault("max_associations must be 1 to 4096");
+        }
+        if self.move_associations == 0 || self.move_associations > 16 {
+            return fault("move_associations must be 1 to 16");
         }
         if self.max_pending == 0 || self.max_pending_per_address == 0 {
             return fault("max_pending of 0 keeps everybody out");

@@ -1,6 +1,7 @@
 //! One association: the protocol machine, its clock, the messages and the services joined.
 
 mod find;
+mod retrieve;
 
 use crate::{
     association::{
@@ -366,6 +367,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.respond(context, &done.response).await
             }
             Operation::Find(find) => self.find(context, &find).instrument(span).await,
+            Operation::Retrieve(retrieve) => self.retrieve(context, &retrieve).instrument(span).await,
         }
     }
 

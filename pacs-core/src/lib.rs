@@ -16,6 +16,7 @@
 //! | [`instance`], [`frame_layout`] | what the archive indexes of an instance, and where its frames lie | PS3.3 C.7, PS3.5 A.4 |
 //! | [`query`] | matching shared by C-FIND and QIDO-RS | PS3.4 C.2.2.2 |
 //! | [`pixel`] | decode → modality LUT → VOI LUT → presentation | PS3.3 C.7.6.3, C.11 |
+//! | `native` | a data set with native pixel data, for those who cannot read it as it is stored | PS3.5 §8.2 |
 //! | `recompress` | a file with its frames encoded anew, without loss | PS3.5 §A.4 |
 //! | [`geometry`] | index ↔ patient millimetres | PS3.3 C.7.6.2 |
 //! | [`finding`] | findings ↔ Structured Report | PS3.16 TID 1500 |
@@ -33,6 +34,8 @@ pub mod frame_layout;
 pub mod geometry;
 pub mod instance;
 pub mod json;
+#[cfg(all(feature = "encode", not(target_family = "wasm")))]
+pub mod native;
 pub mod part10;
 pub mod person_name;
 pub mod pixel;

@@ -20,6 +20,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "recompression", include_str!("../migrations/0006_recompression.sql")),
     (7, "held_study", include_str!("../migrations/0007_held_study.sql")),
     (8, "cold", include_str!("../migrations/0008_cold.sql")),
+    (9, "retrieve", include_str!("../migrations/0009_retrieve.sql")),
 ];
 
 /// The version of the catalog after all of them.

@@ -13,6 +13,8 @@ pub struct Peer {
     pub port: Option<u16>,
     pub may_store: bool,
     pub may_find: bool,
+    /// C-GET, and C-MOVE to itself or to others.
+    pub may_retrieve: bool,
 }
 
 impl Archive {
@@ -23,7 +25,8 @@ impl Archive {
             .bind(peer.host.as_deref().unwrap_or_default())
             .bind(peer.port.map_or(0, i64::from))
             .bind(i64::from(peer.may_store))
-            .bind(i64::from(peer.may_find));
+            .bind(i64::from(peer.may_find))
+            .bind(i64::from(peer.may_retrieve));
         self.inner.database.execute(statement).await?;
         Ok(())
     }
@@ -52,13 +55,15 @@ fn peer(row: &AnyRow) -> Result<Peer, ArchiveError> {
         port: u16::try_from(port).ok().filter(|&p| p != 0),
         may_store: row.try_get::<i64, _>(3)? != 0,
         may_find: row.try_get::<i64, _>(4)? != 0,
+        may_retrieve: row.try_get::<i64, _>(5)? != 0,
     })
 }
 
-const PUT_PEER: &str = "insert into peer (ae_title, host, port, may_store, may_find) values ($1, $2, $3, $4, $5)
-    on conflict (ae_title) do update set host = excluded.host, port = excluded.port,
-        may_store = excluded.may_store, may_find = excluded.may_find";
+const PUT_PEER: &str = "insert into peer (ae_title, host, port, may_store, may_find, may_retrieve)
+    values ($1, $2, $3, $4, $5, $6)
+    on conflict (ae_title) do update set host = excluded.host, port = excluded.port, may_store = excluded.may_store,
+        may_find = excluded.may_find, may_retrieve = excluded.may_retrieve";
 
 const REMOVE_PEER: &str = "delete from peer where ae_title = $1";
 
-const PEERS: &str = "select ae_title, host, port, may_store, may_find from peer order by ae_title";
+const PEERS: &str = "select ae_title, host, port, may_store, may_find, may_retrieve from peer order by ae_title";

@@ -9,10 +9,13 @@ use crate::{
     config::NodeConfig,
     pdu::{
         APPLICATION_CONTEXT, Abort, AssociateAc, AssociateRj, AssociateRq, ContextOutcome, ContextResult,
-        ProposedContext,
+        ProposedContext, UserInformation,
     },
 };
-use pacs_core::{AeTitle, TransferSyntax, Uid};
+use pacs_core::{
+    AeTitle, TransferSyntax, Uid,
+    transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN},
+};
 use std::collections::BTreeMap;
 
 /// The smallest maximum of a peer that leaves room for headers and a useful fragment. The standard names none; a peer
@@ -25,6 +28,9 @@ pub struct Context {
     pub service: Service,
     pub abstract_syntax: Uid,
     pub transfer_syntax: TransferSyntax,
+    /// The roles of the requestor.
+    pub is_scu: bool,
+    pub is_scp: bool,
 }
 
 /// Accepted presentation contexts by their ID.
@@ -71,7 +77,7 @@ pub fn negotiate(rq: &AssociateRq, rights: Rights, config: &NodeConfig) -> Resul
         if proposed.id % 2 == 0 || results.iter().any(|r: &ContextResult| r.id == proposed.id) {
             return Err(Refusal::Abort(Abort::INVALID_PARAMETER));
         }
-        results.push(match judge(proposed, rights, config) {
+        results.push(match judge(proposed, &rq.user, rights, config) {
             Ok(context) => {
                 let transfer_syntax = context.transfer_syntax.to_string();
                 contexts.insert(proposed.id, context);
@@ -86,34 +92,47 @@ pub fn negotiate(rq: &AssociateRq, rights: Rights, config: &NodeConfig) -> Resul
         called: rq.called.clone(),
         calling: rq.calling.clone(),
         contexts: results,
-        user: roles::answer(&rq.user, config),
+        user: roles::answer(&rq.user, rights, config),
     };
     Ok((ac, agreement))
 }
 
-fn judge(proposed: &ProposedContext, rights: Rights, config: &NodeConfig) -> Result<Context, ContextOutcome> {
+fn judge(
+    proposed: &ProposedContext,
+    user: &UserInformation,
+    rights: Rights,
+    config: &NodeConfig,
+) -> Result<Context, ContextOutcome> {
     let unsupported = ContextOutcome::AbstractSyntaxNotSupported;
     let service = service(&proposed.abstract_syntax, config.accept_unknown_sop_classes).ok_or(unsupported)?;
     let abstract_syntax = proposed.abstract_syntax.parse().map_err(|_| unsupported)?;
-    let allowed = match service {
-        Service::Verification => true,
-        Service::Storage => rights.store,
-        Service::Find(_) => rights.find,
+    let asked = roles::asked(user, &proposed.abstract_syntax);
+    let (is_scu, is_scp) = match service {
+        Service::Verification => (true, false),
+        Service::Storage => (asked.0 && rights.store, asked.1 && rights.retrieve),
+        Service::Find(_) => (rights.find, false),
+        Service::Move(_) | Service::Get(_) => (rights.retrieve, false),
     };
-    if !allowed {
+    if !is_scu && !is_scp {
         return Err(ContextOutcome::UserRejection);
     }
-    let transfer_syntax =
-        choose(service, &proposed.transfer_syntaxes, config).ok_or(ContextOutcome::TransferSyntaxesNotSupported)?;
-    Ok(Context { service, abstract_syntax, transfer_syntax })
+    let is_to_us = service != Service::Storage || is_scu;
+    let transfer_syntax = choose(service, is_to_us, &proposed.transfer_syntaxes, config)
+        .ok_or(ContextOutcome::TransferSyntaxesNotSupported)?;
+    Ok(Context { service, abstract_syntax, transfer_syntax, is_scu, is_scp })
 }
 
-/// The transfer syntax to answer with: a preferred one, else the first proposed that will do.
-fn choose(service: Service, proposed: &[String], config: &NodeConfig) -> Option<TransferSyntax> {
+/// The transfer syntax to answer with: a preferred one, else the first proposed that will do. Where we are to send and may
+/// choose, it is one in which everything can be sent.
+fn choose(service: Service, is_to_us: bool, proposed: &[String], config: &NodeConfig) -> Option<TransferSyntax> {
     let will_do = |uid: &&String| match service {
         Service::Storage => config.accept_unknown_transfer_syntaxes || is_known_transfer_syntax(uid),
-        Service::Verification | Service::Find(_) => is_query_transfer_syntax(uid),
+        _ => is_query_transfer_syntax(uid),
     };
+    let for_all = [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN].into_iter().filter(|_| !is_to_us);
+    if let Some(uid) = for_all.into_iter().find(|uid| proposed.iter().any(|p| p == uid)) {
+        return uid.parse().ok().map(TransferSyntax::new);
+    }
     let usable = || proposed.iter().filter(will_do).filter_map(|uid| uid.parse::<Uid>().ok());
     let preferred = config.preferred_transfer_syntaxes.iter().find_map(|p| usable().find(|uid| uid.as_str() == p));
     preferred.or_else(|| usable().next()).map(TransferSyntax::new)
@@ -122,13 +141,13 @@ fn choose(service: Service, proposed: &[String], config: &NodeConfig) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{association::supported::PATIENT_ROOT_FIND, pdu::UserInformation};
+    use crate::association::supported::PATIENT_ROOT_FIND;
     use pacs_core::sop_class::{CT_IMAGE_STORAGE, STUDY_ROOT_FIND, VERIFICATION};
 
     const IMPLICIT: &str = "1.2.840.10008.1.2";
     const EXPLICIT: &str = "1.2.840.10008.1.2.1";
     const JPEG_LS: &str = "1.2.840.10008.1.2.4.80";
-    const ALL: Rights = Rights { store: true, find: true };
+    const ALL: Rights = Rights { store: true, find: true, retrieve: true };
 
     fn request(contexts: &[(u8, &str, &[&str])]) -> AssociateRq {
         let context = |(id, class, syntaxes): &(u8, &str, &[&str])| ProposedContext {
@@ -192,7 +211,7 @@ mod tests {
         };
         let contexts: [(u8, &str, &[&str]); 2] =
             [(1, CT_IMAGE_STORAGE, &[IMPLICIT, EXPLICIT]), (3, STUDY_ROOT_FIND, &[IMPLICIT])];
-        let store_only = Rights { store: true, find: false };
+        let store_only = Rights { store: true, find: false, retrieve: false };
         check(&contexts, store_only, &config, &[(Acceptance, EXPLICIT), (UserRejection, "")]);
     }
 

@@ -10,6 +10,8 @@ use storage::Peer;
 pub struct Rights {
     pub store: bool,
     pub find: bool,
+    /// C-GET and C-MOVE.
+    pub retrieve: bool,
 }
 
 /// A configured peer with the addresses that its host name stands for.
@@ -30,9 +32,10 @@ pub fn rights(config: &NodeConfig, peers: &[KnownPeer], calling: &AeTitle, addre
             && known.addresses.as_ref().is_none_or(|of_host| of_host.iter().any(|a| a.to_canonical() == address))
     };
     if let Some(known) = peers.iter().find(is_it) {
-        return Some(Rights { store: known.peer.may_store, find: known.peer.may_find });
+        let Peer { may_store, may_find, may_retrieve, .. } = known.peer;
+        return Some(Rights { store: may_store, find: may_find, retrieve: may_retrieve });
     }
-    (config.open_to_loopback && address.is_loopback()).then_some(Rights { store: true, find: true })
+    (config.open_to_loopback && address.is_loopback()).then_some(Rights { store: true, find: true, retrieve: true })
 }
 
 #[cfg(test)]
@@ -47,6 +50,7 @@ mod tests {
                 port: None,
                 may_store: true,
                 may_find: false,
+                may_retrieve: false,
             },
             addresses: addresses.map(|a| vec![a.parse().unwrap()]),
         };
@@ -57,8 +61,8 @@ mod tests {
     #[test]
     fn a_configured_peer_calls_from_its_host_and_others_only_from_loopback() {
         let open = NodeConfig::default();
-        let store_only = Some(Rights { store: true, find: false });
-        let all = Some(Rights { store: true, find: true });
+        let store_only = Some(Rights { store: true, find: false, retrieve: false });
+        let all = Some(Rights { store: true, find: true, retrieve: true });
         check(&open, "CT", "10.0.0.7", store_only);
         check(&open, "CT", "::ffff:10.0.0.7", store_only);
         check(&open, "CT", "10.0.0.8", None);

@@ -1,21 +1,24 @@
 //! Answers to the negotiation items of PS3.7 §D.3.3 beside the presentation contexts.
 
-use super::supported::{Service, service};
+use super::{
+    policy::Rights,
+    supported::{Service, service},
+};
 use crate::{
     config::NodeConfig,
     pdu::{ExtendedNegotiation, RoleSelection, UserInformation},
 };
 use pacs_core::part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 
-/// What we say of ourselves to a peer that asks with `asked`.
-pub fn answer(asked: &UserInformation, config: &NodeConfig) -> UserInformation {
+/// What we say of ourselves to a peer with `rights` that asks with `asked`.
+pub fn answer(asked: &UserInformation, rights: Rights, config: &NodeConfig) -> UserInformation {
     UserInformation {
         max_length: config.max_pdu_length,
         implementation_class_uid: IMPLEMENTATION_CLASS_UID.to_owned(),
         implementation_version_name: IMPLEMENTATION_VERSION_NAME.to_owned(),
         // One operation at a time, whatever was asked (PS3.7 §D.3.3.3); without a question that is the default.
         asynchronous_operations: asked.asynchronous_operations.map(|_| (1, 1)),
-        roles: asked.roles.iter().map(|role| select(role, config)).collect(),
+        roles: asked.roles.iter().map(|role| select(role, rights, config)).collect(),
         extended: asked.extended.iter().filter_map(extend).collect(),
         identity: None,
         identity_confirmed: false,
@@ -37,10 +40,21 @@ pub fn credentials(asked: &UserInformation) -> Option<(&str, &str)> {
     Some((text(&identity.primary), text(&identity.secondary)))
 }
 
-/// We are SCP of everything, so the requestor may be SCU and nothing else (PS3.7 §D.3.3.4).
-fn select(role: &RoleSelection, config: &NodeConfig) -> RoleSelection {
-    let supported = service(&role.sop_class, config.accept_unknown_sop_classes).is_some();
-    RoleSelection { sop_class: role.sop_class.clone(), scu: role.scu && supported, scp: false }
+/// We are SCP of everything, so the requestor is SCU; of storage also SCP, if it is to be sent what it asks for by C-GET
+/// (PS3.7 §D.3.3.4, PS3.4 §C.5.3.1.1).
+fn select(role: &RoleSelection, rights: Rights, config: &NodeConfig) -> RoleSelection {
+    let (scu, scp) = match service(&role.sop_class, config.accept_unknown_sop_classes) {
+        Some(Service::Storage) => (rights.store, rights.retrieve),
+        Some(_) => (true, false),
+        None => (false, false),
+    };
+    RoleSelection { sop_class: role.sop_class.clone(), scu: role.scu && scu, scp: role.scp && scp }
+}
+
+/// What the requestor is to be for a SOP Class, (SCU, SCP): SCU unless it says otherwise.
+pub fn asked(asked: &UserInformation, sop_class: &str) -> (bool, bool) {
+    let role = asked.roles.iter().find(|role| role.sop_class == sop_class);
+    role.map_or((true, false), |role| (role.scu, role.scp))
 }
 
 /// Of the query models we grant relational queries; combined date and time matching, fuzzy names, time zone adjustment
@@ -59,23 +73,32 @@ mod tests {
     use crate::{association::supported::PATIENT_ROOT_FIND, pdu::UserIdentity};
     use pacs_core::sop_class::{CT_IMAGE_STORAGE, STUDY_ROOT_FIND};
 
+    const ALL: Rights = Rights { store: true, find: true, retrieve: true };
+
     #[test]
-    fn the_requestor_stays_scu_and_gets_one_operation_at_a_time() {
+    fn the_requestor_is_scu_and_of_storage_scp_too_and_gets_one_operation_at_a_time() {
         let role = |class: &str, scu, scp| RoleSelection { sop_class: class.to_owned(), scu, scp };
         let asked = UserInformation {
             asynchronous_operations: Some((0, 8)),
             roles: vec![
                 role(CT_IMAGE_STORAGE, true, true),
                 role(CT_IMAGE_STORAGE, false, true),
+                role(STUDY_ROOT_FIND, true, true),
                 role("1.2", true, true),
             ],
             ..UserInformation::default()
         };
-        let answer = answer(&asked, &NodeConfig::default());
-        assert_eq!(answer.asynchronous_operations, Some((1, 1)));
-        let granted =
-            [role(CT_IMAGE_STORAGE, true, false), role(CT_IMAGE_STORAGE, false, false), role("1.2", false, false)];
-        assert_eq!(answer.roles, granted);
+        let granted = answer(&asked, ALL, &NodeConfig::default());
+        assert_eq!(granted.asynchronous_operations, Some((1, 1)));
+        let roles = [
+            role(CT_IMAGE_STORAGE, true, true),
+            role(CT_IMAGE_STORAGE, false, true),
+            role(STUDY_ROOT_FIND, true, false),
+            role("1.2", false, false),
+        ];
+        assert_eq!(granted.roles, roles);
+        let refused = answer(&asked, Rights { store: false, retrieve: false, ..ALL }, &NodeConfig::default());
+        assert!(refused.roles[..2].iter().all(|role| !role.scu && !role.scp));
     }
 
     #[test]
@@ -98,7 +121,7 @@ mod tests {
         };
         let extended =
             vec![item(STUDY_ROOT_FIND, &[1, 1, 1]), item(PATIENT_ROOT_FIND, &[]), item(CT_IMAGE_STORAGE, &[2])];
-        let answer = answer(&UserInformation { extended, ..UserInformation::default() }, &NodeConfig::default());
+        let answer = answer(&UserInformation { extended, ..UserInformation::default() }, ALL, &NodeConfig::default());
         assert_eq!(answer.extended, [item(STUDY_ROOT_FIND, &[1, 0, 0]), item(PATIENT_ROOT_FIND, &[])]);
     }
 }

@@ -2,10 +2,12 @@
 
 use pacs_core::{
     TransferSyntax, Uid,
-    sop_class::{NonPatient, STUDY_ROOT_FIND, VERIFICATION},
+    sop_class::{NonPatient, VERIFICATION},
     transfer_syntax::{Codec, Encoding},
 };
 
+/// Root of the Query/Retrieve SOP Classes: then the model, then the service (PS3.4 §C.6).
+const QUERY_RETRIEVE_ROOT: &str = "1.2.840.10008.5.1.4.1.2.";
 pub const PATIENT_ROOT_FIND: &str = "1.2.840.10008.5.1.4.1.2.1.1";
 
 /// Root of the Storage SOP Classes of PS3.4 §B.5, retired and future ones included.
@@ -34,6 +36,8 @@ pub enum Service {
     Verification,
     Storage,
     Find(Root),
+    Move(Root),
+    Get(Root),
 }
 
 /// Query/Retrieve information model (PS3.4 §C.3).
@@ -41,6 +45,8 @@ pub enum Service {
 pub enum Root {
     Patient,
     Study,
+    /// Retired; patients and studies only.
+    PatientStudyOnly,
 }
 
 /// The service of an abstract syntax; `None` for what we do not do. With `accept_unknown` every UID that the standard
@@ -48,10 +54,25 @@ pub enum Root {
 pub fn service(abstract_syntax: &str, accept_unknown: bool) -> Option<Service> {
     match abstract_syntax {
         VERIFICATION => Some(Service::Verification),
-        STUDY_ROOT_FIND => Some(Service::Find(Root::Study)),
-        PATIENT_ROOT_FIND => Some(Service::Find(Root::Patient)),
+        uid if uid.starts_with(QUERY_RETRIEVE_ROOT) => query_retrieve(uid),
         uid if is_storage(uid) => Some(Service::Storage),
         uid if accept_unknown && !uid.starts_with(DICOM_ROOT) && uid.parse::<Uid>().is_ok() => Some(Service::Storage),
+        _ => None,
+    }
+}
+
+fn query_retrieve(uid: &str) -> Option<Service> {
+    let (model, service) = uid.strip_prefix(QUERY_RETRIEVE_ROOT)?.split_once('.')?;
+    let root = match model {
+        "1" => Root::Patient,
+        "2" => Root::Study,
+        "3" => Root::PatientStudyOnly,
+        _ => return None,
+    };
+    match service {
+        "1" => Some(Service::Find(root)),
+        "2" => Some(Service::Move(root)),
+        "3" => Some(Service::Get(root)),
         _ => None,
     }
 }
@@ -107,11 +128,25 @@ mod tests {
             "1.2.840.10008.5.1.4.1.1.200.4",
             "1.2.840.10008.5.1.4.1.1.201.2",
             "1.2.840.10008.5.1.4.1.1.",
-            "1.2.840.10008.5.1.4.1.2.2.2",
+            "1.2.840.10008.5.1.4.1.2.4.2",
+            "1.2.840.10008.5.1.4.1.2.5.3",
+            "1.2.840.10008.5.1.4.1.2.2.1.1",
             "1.2.840.10008.1.3.10",
             "1.2.3",
         ] {
             assert_eq!(service(bad, false), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_model_has_three_services() {
+        for (uid, expected) in [
+            ("1.1", Service::Find(Root::Patient)),
+            ("1.2", Service::Move(Root::Patient)),
+            ("2.3", Service::Get(Root::Study)),
+            ("3.1", Service::Find(Root::PatientStudyOnly)),
+        ] {
+            assert_eq!(service(&format!("{QUERY_RETRIEVE_ROOT}{uid}"), false), Some(expected));
         }
     }
 

@@ -9,7 +9,9 @@ const NO_DATA_SET: u16 = 0x0101;
 pub mod field {
     pub const C_STORE_RQ: u16 = 0x0001;
     pub const C_STORE_RSP: u16 = 0x8001;
+    pub const C_GET_RQ: u16 = 0x0010;
     pub const C_FIND_RQ: u16 = 0x0020;
+    pub const C_MOVE_RQ: u16 = 0x0021;
     pub const C_ECHO_RQ: u16 = 0x0030;
     pub const C_ECHO_RSP: u16 = 0x8030;
     pub const C_CANCEL_RQ: u16 = 0x0FFF;
@@ -29,6 +31,21 @@ pub struct CommandSet {
     pub status: Option<u16>,
     pub error_comment: Option<String>,
     pub affected_sop_instance_uid: Option<String>,
+    /// AE title of a C-MOVE's destination.
+    pub move_destination: Option<String>,
+    /// Who asked for the C-MOVE that a C-STORE is part of, and by which message.
+    pub move_originator: Option<(String, u16)>,
+    pub sub_operations: SubOperations,
+}
+
+/// Numbers of sub-operations in the answers to C-GET and C-MOVE (PS3.7 §9.3.3.2, §9.3.4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SubOperations {
+    /// Absent in the last answer, unless the operation was cancelled.
+    pub remaining: Option<u16>,
+    pub completed: Option<u16>,
+    pub failed: Option<u16>,
+    pub warning: Option<u16>,
 }
 
 /// Why bytes are no command set.
@@ -56,6 +73,17 @@ impl CommandSet {
                 tags::STATUS => command.status = Some(number(value)?),
                 tags::ERROR_COMMENT => command.error_comment = Some(text(value)),
                 tags::AFFECTED_SOP_INSTANCE_UID => command.affected_sop_instance_uid = Some(text(value)),
+                tags::MOVE_DESTINATION => command.move_destination = Some(text(value)),
+                tags::NUMBER_OF_REMAINING_SUBOPERATIONS => command.sub_operations.remaining = Some(number(value)?),
+                tags::NUMBER_OF_COMPLETED_SUBOPERATIONS => command.sub_operations.completed = Some(number(value)?),
+                tags::NUMBER_OF_FAILED_SUBOPERATIONS => command.sub_operations.failed = Some(number(value)?),
+                tags::NUMBER_OF_WARNING_SUBOPERATIONS => command.sub_operations.warning = Some(number(value)?),
+                tags::MOVE_ORIGINATOR_APPLICATION_ENTITY_TITLE => {
+                    command.move_originator.get_or_insert_default().0 = text(value);
+                }
+                tags::MOVE_ORIGINATOR_MESSAGE_ID => {
+                    command.move_originator.get_or_insert_default().1 = number(value)?;
+                }
                 _ => {}
             }
         }
@@ -76,11 +104,21 @@ impl CommandSet {
         put_number(&mut out, tags::COMMAND_FIELD, Some(self.command_field));
         put_number(&mut out, tags::MESSAGE_ID, self.message_id);
         put_number(&mut out, tags::MESSAGE_ID_BEING_RESPONDED_TO, self.message_id_being_responded_to);
+        put_text(&mut out, tags::MOVE_DESTINATION, self.move_destination.as_deref(), b' ');
         put_number(&mut out, tags::PRIORITY, self.priority);
         put_number(&mut out, tags::COMMAND_DATA_SET_TYPE, Some(if self.has_data_set { 0 } else { NO_DATA_SET }));
         put_number(&mut out, tags::STATUS, self.status);
         put_text(&mut out, tags::ERROR_COMMENT, self.error_comment.as_deref(), b' ');
         put_text(&mut out, tags::AFFECTED_SOP_INSTANCE_UID, self.affected_sop_instance_uid.as_deref(), 0);
+        let SubOperations { remaining, completed, failed, warning } = self.sub_operations;
+        put_number(&mut out, tags::NUMBER_OF_REMAINING_SUBOPERATIONS, remaining);
+        put_number(&mut out, tags::NUMBER_OF_COMPLETED_SUBOPERATIONS, completed);
+        put_number(&mut out, tags::NUMBER_OF_FAILED_SUBOPERATIONS, failed);
+        put_number(&mut out, tags::NUMBER_OF_WARNING_SUBOPERATIONS, warning);
+        if let Some((ae_title, message_id)) = &self.move_originator {
+            put_text(&mut out, tags::MOVE_ORIGINATOR_APPLICATION_ENTITY_TITLE, Some(ae_title), b' ');
+            put_number(&mut out, tags::MOVE_ORIGINATOR_MESSAGE_ID, Some(*message_id));
+        }
 
         let mut whole = Vec::with_capacity(out.len() + 12);
         let len = u32::try_from(out.len()).expect("a command set of bounded texts");
@@ -113,6 +151,8 @@ impl CommandSet {
         match self.command_field {
             field::C_STORE_RQ => "C-STORE",
             field::C_FIND_RQ => "C-FIND",
+            field::C_GET_RQ => "C-GET",
+            field::C_MOVE_RQ => "C-MOVE",
             field::C_ECHO_RQ => "C-ECHO",
             field::C_CANCEL_RQ => "C-CANCEL",
             _ => "other",
@@ -207,12 +247,18 @@ mod tests {
         fn command_sets_round_trip(
             numbers in any::<(u16, Option<u16>, Option<u16>, Option<u16>, Option<u16>, bool)>(),
             texts in (option::of("[0-9.]{1,64}"), option::of("[a-z]{1,64}"), option::of("[0-9.]{1,64}")),
+            move_destination in option::of("[A-Z]{1,16}"),
+            move_originator in option::of(("[A-Z]{1,16}", any::<u16>())),
+            counts in any::<(Option<u16>, Option<u16>, Option<u16>, Option<u16>)>(),
         ) {
             let (command_field, message_id, message_id_being_responded_to, priority, status, has_data_set) = numbers;
             let (affected_sop_class_uid, error_comment, affected_sop_instance_uid) = texts;
             let command = CommandSet {
                 command_field, affected_sop_class_uid, message_id, message_id_being_responded_to, priority,
-                has_data_set, status, error_comment, affected_sop_instance_uid,
+                has_data_set, status, error_comment, affected_sop_instance_uid, move_destination, move_originator,
+                sub_operations: SubOperations {
+                    remaining: counts.0, completed: counts.1, failed: counts.2, warning: counts.3,
+                },
             };
             prop_assert_eq!(CommandSet::parse(&command.to_bytes()), Ok(command));
         }

@@ -11,3 +11,11 @@ pub const PENDING_WITHOUT_SOME_KEYS: u16 = 0xFF01;
 pub const CANCELLED: u16 = 0xFE00;
 /// Refused: out of resources.
 pub const OUT_OF_RESOURCES: u16 = 0xA700;
+/// Refused: out of resources, the number of matches cannot be calculated (PS3.4 Table C.4-2).
+pub const TOO_MANY_MATCHES: u16 = 0xA701;
+/// Refused: out of resources, no sub-operation could be performed.
+pub const NO_SUB_OPERATION: u16 = 0xA702;
+/// Refused: the move destination is not known.
+pub const UNKNOWN_DESTINATION: u16 = 0xA801;
+/// Some sub-operations failed, or warned.
+pub const SUB_OPERATIONS_FAILED: u16 = 0xB000;

@@ -1,7 +1,9 @@
 //! What we do for others (PS3.4): one file for each service class.
 
 pub mod identifier;
+pub mod keys;
 pub mod query;
+pub mod retrieve;
 pub mod storage;
 pub mod verification;
 
@@ -14,7 +16,7 @@ use crate::{
     dimse::{CommandSet, command::field, status},
 };
 use ::storage::Archive;
-use pacs_core::{AeTitle, Uid};
+use pacs_core::{AeTitle, Failure, Uid};
 
 /// Who asks, and where the answers are.
 #[derive(Clone)]
@@ -31,6 +33,7 @@ pub enum Operation {
     Answered(CommandSet),
     Store(Box<storage::Reception>),
     Find(query::Find),
+    Retrieve(Box<retrieve::Retrieve>),
 }
 
 /// How an operation with one answer ended.
@@ -45,10 +48,17 @@ impl Operation {
     pub async fn begin(caller: &Caller<'_>, context: &Context, command: CommandSet) -> Self {
         match (command.command_field, context.service) {
             (field::C_ECHO_RQ, Service::Verification) => Self::Answered(verification::answer(&command)),
+            // Of a SOP Class for which the peer is only to be sent what it asked for.
+            (field::C_STORE_RQ, Service::Storage) if !context.is_scu => {
+                Self::Answered(command.response(Failure::NotAuthorised.dimse()))
+            }
             (field::C_STORE_RQ, Service::Storage) => {
                 Self::Store(Box::new(storage::Reception::begin(caller, context, command).await))
             }
             (field::C_FIND_RQ, Service::Find(root)) => Self::find(command, context, root),
+            (field::C_GET_RQ, Service::Get(root)) | (field::C_MOVE_RQ, Service::Move(root)) => {
+                Self::Retrieve(Box::new(retrieve::Retrieve::new(command, context.transfer_syntax.clone(), root)))
+            }
             _ => Self::Answered(command.response(status::UNRECOGNIZED_OPERATION)),
         }
     }
@@ -63,6 +73,7 @@ impl Operation {
             Self::Answered(_) => {}
             Self::Store(reception) => reception.write(bytes).await,
             Self::Find(find) => find.write(bytes),
+            Self::Retrieve(retrieve) => retrieve.write(bytes),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Query (PS3.4 Annex C): a C-FIND identifier becomes a search, a row becomes a response identifier. Pure; the session
 //! asks the archive and sends.
 
-use super::identifier::{self, Field, Fields};
+use super::{
+    identifier::{self, Field, Fields},
+    keys::{Keys, Refusal},
+};
 use crate::{
     association::supported::Root,
     config::NodeConfig,
@@ -11,26 +14,21 @@ use bytes::Bytes;
 use pacs_core::{
     DataSet, Failure, Tag, TransferSyntax, VR,
     character_set::CharacterSet,
-    data_set::{Element, Limits, Value, scan},
+    data_set::{Element, Value},
     query::{Level, Query, attribute},
     tags,
-    transfer_syntax::Encoding,
 };
-use std::{collections::BTreeMap, io::Cursor};
+use std::collections::BTreeMap;
 use storage::Row;
 
-/// An identifier is kept whole while it comes; a list of 10,000 UIDs fits.
-const MAX_IDENTIFIER: usize = 1 << 20;
 /// More keys than any model has attributes only multiply the work for each match.
 const MAX_KEYS: usize = 1024;
 
 /// A C-FIND request whose identifier is coming.
 pub struct Find {
     pub request: CommandSet,
-    syntax: TransferSyntax,
     root: Root,
-    identifier: Vec<u8>,
-    is_too_long: bool,
+    identifier: Keys,
 }
 
 /// A query understood.
@@ -52,38 +50,20 @@ enum Key {
     Sequence(BTreeMap<Tag, VR>),
 }
 
-/// Why a query is refused: its status and comment.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
-    pub status: u16,
-    pub comment: String,
-}
-
 impl Find {
     pub fn new(request: CommandSet, syntax: TransferSyntax, root: Root) -> Self {
-        Self { request, syntax, root, identifier: Vec::new(), is_too_long: false }
+        Self { request, root, identifier: Keys::new(syntax) }
     }
 
     /// Takes a piece of the identifier.
     pub fn write(&mut self, piece: &[u8]) {
-        self.is_too_long |= self.identifier.len() + piece.len() > MAX_IDENTIFIER;
-        if !self.is_too_long {
-            self.identifier.extend_from_slice(piece);
-        }
+        self.identifier.write(piece);
     }
 
     /// Reads the identifier.
     pub fn search(&self, config: &NodeConfig) -> Result<Search, Refusal> {
-        if self.is_too_long {
-            return Err(Refusal::new(status::OUT_OF_RESOURCES, "identifier is longer than 1 MiB"));
-        }
-        let limits = Limits { depth: 8, elements: 64 << 10, inflated: MAX_IDENTIFIER as u64, ..Limits::default() };
-        let data_set = scan(&mut Cursor::new(&self.identifier), &self.syntax, limits)
-            .map_err(|error| Refusal::new(Failure::CannotUnderstand.dimse(), &error.to_string()))?;
-        let search = Search::read(&data_set, self.syntax.encoding() == Encoding::ExplicitLittle, config)?;
-        if search.query.level == Level::Patient && self.root == Root::Study {
-            return Err(Refusal::new(Failure::InvalidQuery.dimse(), "level PATIENT is not of the Study Root model"));
-        }
+        let search = Search::read(&self.identifier.read()?, self.identifier.is_explicit(), config)?;
+        self.root.refuse(search.query.level)?;
         Ok(search)
     }
 }
@@ -189,20 +169,24 @@ fn unique_keys(level: Level) -> &'static [Tag] {
     }
 }
 
-impl Refusal {
-    fn new(status: u16, comment: &str) -> Self {
-        Self { status, comment: comment.to_owned() }
-    }
-
-    pub fn response(&self, request: &CommandSet) -> CommandSet {
-        request.response(self.status).with_comment(&self.comment)
+impl Root {
+    /// Refuses a level that is not of the model (PS3.4 §C.6).
+    pub fn refuse(self, level: Level) -> Result<(), Refusal> {
+        let other = match (self, level) {
+            (Self::Study, Level::Patient) => "level PATIENT is not of the Study Root model",
+            (Self::PatientStudyOnly, Level::Series | Level::Instance) => "the model has patients and studies only",
+            _ => return Ok(()),
+        };
+        Err(Refusal::new(Failure::InvalidQuery.dimse(), other))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pacs_core::data_set::{Limits, scan};
     use proptest::prelude::*;
+    use std::io::Cursor;
 
     const STUDY_UID: Tag = tags::STUDY_INSTANCE_UID;
 
@@ -268,18 +252,9 @@ mod tests {
         assert_eq!(status(Root::Study, "PATIENT"), Some(0xA900));
         assert_eq!(status(Root::Patient, "PATIENT"), None);
         assert_eq!(status(Root::Study, "FRAME"), Some(0xA900));
+        assert_eq!(status(Root::PatientStudyOnly, "STUDY"), None);
+        assert_eq!(status(Root::PatientStudyOnly, "SERIES"), Some(0xA900));
         assert_eq!(search(Root::Study, &[]).err().map(|refusal| refusal.status), Some(0xA900));
-    }
-
-    #[test]
-    fn an_identifier_without_end_is_refused_and_not_kept() {
-        let mut endless = find(Root::Study, &[]);
-        for _ in 0..40 {
-            endless.write(&[0; 64 << 10]);
-        }
-        assert!(endless.identifier.len() <= MAX_IDENTIFIER);
-        let refusal = endless.search(&NodeConfig::default()).unwrap_err();
-        assert_eq!(refusal.status, status::OUT_OF_RESOURCES);
     }
 
     proptest! {

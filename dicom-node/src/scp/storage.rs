@@ -146,6 +146,8 @@ mod tests {
 
     fn check(class: &str, instance: &str, expected: Option<u16>) {
         let context = Context {
+            is_scu: true,
+            is_scp: false,
             service: Service::Storage,
             abstract_syntax: CT_IMAGE_STORAGE.parse().unwrap(),
             transfer_syntax: TransferSyntax::explicit_little(),

@@ -1,10 +1,15 @@
 //! What we ask of others: C-ECHO and C-STORE as Service Class User.
 
 mod echo;
+mod outgoing;
 mod store;
 
 pub use echo::echo;
-pub use store::{Instance, Progress, Summary, store};
+pub use outgoing::Instance;
+pub use store::{Delivery, Progress, Summary, deliver, store};
+
+pub(crate) use outgoing::Outgoing;
+pub(crate) use store::{send_store, store_request};
 
 use crate::{
     NodeConfig,

@@ -1,33 +1,23 @@
-//! Storage as user (PS3.4 Annex B): Part 10 files are sent in the transfer syntax that they are in.
+//! Storage as user (PS3.4 Annex B): instances are sent in the transfer syntax that they are in, those of the archive also
+//! in a native one to a peer that takes no other.
 
-use super::{Remote, Requestor, ScuError, context_id};
+use super::{
+    Remote, Requestor, ScuError, context_id,
+    outgoing::{Instance, Outgoing, Source},
+};
 use crate::{
     dimse::{CommandSet, command::field, message, status},
     pdu::MAX_CONTEXTS,
+    wire::Wire,
 };
-use bytes::Bytes;
-use pacs_core::{
-    Uid,
-    data_set::{Limits, scan},
-    part10::read_meta,
-    tags,
-};
+use futures::future::join_all;
 use std::{
-    io::{self, BufReader, Cursor, Read, Seek, SeekFrom},
-    path::PathBuf,
+    collections::VecDeque,
+    io,
+    sync::{Mutex, PoisonError},
 };
-use tokio::task::spawn_blocking;
-
-/// Read from a file at once, in bytes.
-const CHUNK: usize = 1 << 20;
-
-/// An instance to send.
-#[derive(Debug, Clone)]
-pub enum Instance {
-    File(PathBuf),
-    /// A whole Part 10 file in memory.
-    Bytes(Bytes),
-}
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 
 /// What became of one instance.
 #[derive(Debug)]
@@ -46,18 +36,27 @@ pub struct Summary {
     pub stored: usize,
     /// Answered with a failure.
     pub refused: usize,
-    /// No DICOM file, or its presentation context was not accepted.
+    /// Not readable, its presentation context was not accepted, or there was no time for it.
     pub not_sent: usize,
 }
 
-/// What an instance needs to be proposed and sent.
-struct Outgoing {
-    index: usize,
-    instance: Instance,
-    sop_class: String,
-    sop_instance: String,
-    transfer_syntax: String,
-    data_set_offset: u64,
+/// How to send.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub remote: Remote,
+    /// AE title and Message ID of a C-MOVE that this is part of.
+    pub originator: Option<(String, u16)>,
+    /// Associations at the same time.
+    pub associations: usize,
+    /// After this no further instance is begun.
+    pub stop: CancellationToken,
+}
+
+impl Delivery {
+    /// Over one association, to the end.
+    pub fn to(remote: &Remote) -> Self {
+        Self { remote: remote.clone(), originator: None, associations: 1, stop: CancellationToken::new() }
+    }
 }
 
 /// Sends instances over one association, or several in turn when they need more than 128 presentation contexts.
@@ -67,39 +66,55 @@ struct Outgoing {
 pub async fn store(
     remote: &Remote,
     instances: impl IntoIterator<Item = Instance>,
-    mut progress: impl FnMut(Progress<'_>),
+    progress: impl FnMut(Progress<'_>),
 ) -> Result<Summary, ScuError> {
-    let mut summary = Summary::default();
-    let mut outgoing = Vec::new();
-    for (index, instance) in instances.into_iter().enumerate() {
-        match look_into(index, instance).await {
-            Ok(found) => outgoing.push(found),
-            Err(reason) => {
-                summary.not_sent += 1;
-                progress(Progress { index, sop_instance: None, outcome: Err(&reason) });
-            }
-        }
-    }
-    while !outgoing.is_empty() {
-        let proposed = propose(&outgoing);
-        let fits = |o: &mut Outgoing| proposed.contains(&o.pair());
-        let batch: Vec<_> = outgoing.extract_if(.., fits).collect();
-        send_batch(remote, &proposed, batch, &mut summary, &mut progress).await?;
-    }
-    Ok(summary)
+    deliver(&Delivery::to(remote), instances, progress).await
 }
 
-impl Outgoing {
-    /// One presentation context for each pair, so that the peer cannot choose a transfer syntax that we do not have.
-    fn pair(&self) -> (String, Vec<String>) {
-        (self.sop_class.clone(), vec![self.transfer_syntax.clone()])
+/// As [`store`], in another way. After an error what was not reported was not sent, or nobody knows.
+pub async fn deliver(
+    delivery: &Delivery,
+    instances: impl IntoIterator<Item = Instance>,
+    progress: impl FnMut(Progress<'_>),
+) -> Result<Summary, ScuError> {
+    let report = Report(Mutex::new((Summary::default(), progress)));
+    let mut outgoing = VecDeque::new();
+    for (index, instance) in instances.into_iter().enumerate() {
+        match Outgoing::of(index, instance).await {
+            Ok(found) => outgoing.push_back(found),
+            Err(reason) => report.tell(index, None, Err(&reason)),
+        }
+    }
+    while !outgoing.is_empty() && !delivery.stop.is_cancelled() {
+        let proposed = propose(&outgoing);
+        let fits = |one: &Outgoing| one.pairs().iter().any(|pair| proposed.contains(pair));
+        let (batch, rest): (VecDeque<_>, VecDeque<_>) = outgoing.into_iter().partition(fits);
+        outgoing = rest;
+        send_batch(delivery, &proposed, batch, &report).await?;
+    }
+    Ok(report.0.into_inner().unwrap_or_else(PoisonError::into_inner).0)
+}
+
+/// Counts, and tells.
+struct Report<F>(Mutex<(Summary, F)>);
+
+impl<F: FnMut(Progress<'_>)> Report<F> {
+    fn tell(&self, index: usize, sop_instance: Option<&str>, outcome: Result<u16, &str>) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (summary, progress) = &mut *held;
+        match outcome {
+            Ok(code) if code == status::SUCCESS || code & 0xF000 == 0xB000 => summary.stored += 1,
+            Ok(_) => summary.refused += 1,
+            Err(_) => summary.not_sent += 1,
+        }
+        progress(Progress { index, sop_instance, outcome });
     }
 }
 
 /// The presentation contexts of as many instances as one association can take.
-fn propose(outgoing: &[Outgoing]) -> Vec<(String, Vec<String>)> {
+fn propose(outgoing: &VecDeque<Outgoing>) -> Vec<(String, Vec<String>)> {
     let mut proposed = Vec::new();
-    for pair in outgoing.iter().map(Outgoing::pair) {
+    for pair in outgoing.iter().flat_map(Outgoing::pairs) {
         if proposed.len() < MAX_CONTEXTS && !proposed.contains(&pair) {
             proposed.push(pair);
         }
@@ -107,164 +122,123 @@ fn propose(outgoing: &[Outgoing]) -> Vec<(String, Vec<String>)> {
     proposed
 }
 
-async fn send_batch(
-    remote: &Remote,
+/// One batch, over as many associations as there may be. One that cannot be opened beside others is not missed.
+async fn send_batch<F: FnMut(Progress<'_>)>(
+    delivery: &Delivery,
     proposed: &[(String, Vec<String>)],
-    batch: Vec<Outgoing>,
-    summary: &mut Summary,
-    progress: &mut impl FnMut(Progress<'_>),
+    batch: VecDeque<Outgoing>,
+    report: &Report<F>,
 ) -> Result<(), ScuError> {
-    let mut association = Requestor::open(remote, proposed).await?;
-    for outgoing in batch {
-        let index = outgoing.index;
-        let sop_instance = outgoing.sop_instance.clone();
-        let id = proposed.iter().position(|pair| *pair == outgoing.pair()).and_then(context_id);
-        let accepted = id.filter(|id| association.contexts.contains_key(id));
-        let outcome = match accepted {
+    let associations = delivery.associations.clamp(1, batch.len().max(1));
+    let queue = Mutex::new(batch);
+    let lines = (0..associations).map(|_| send_from(delivery, proposed, &queue, report));
+    let ends = join_all(lines).await;
+    let is_done = queue.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+    match ends.into_iter().collect::<Result<Vec<_>, _>>() {
+        Err(error @ (ScuError::Connect { .. } | ScuError::Rejected(_))) if !is_done => Err(error),
+        Err(ScuError::Connect { .. } | ScuError::Rejected(_)) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn send_from<F: FnMut(Progress<'_>)>(
+    delivery: &Delivery,
+    proposed: &[(String, Vec<String>)],
+    queue: &Mutex<VecDeque<Outgoing>>,
+    report: &Report<F>,
+) -> Result<(), ScuError> {
+    let mut association = Requestor::open(&delivery.remote, proposed).await?;
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    while !delivery.stop.is_cancelled()
+        && let Some(outgoing) = next()
+    {
+        let outcome = match association.context_for(proposed, &outgoing) {
             None => Err("the peer does not take its SOP Class in its transfer syntax".to_owned()),
-            Some(context) => association.store_one(context, outgoing).await?,
+            Some(context) => association.store_one(context, &outgoing, delivery.originator.as_ref()).await?,
         };
-        match &outcome {
-            Ok(code) if *code == status::SUCCESS || code & 0xF000 == 0xB000 => summary.stored += 1,
-            Ok(_) => summary.refused += 1,
-            Err(_) => summary.not_sent += 1,
-        }
-        let outcome = outcome.as_ref().map(|code| *code).map_err(String::as_str);
-        progress(Progress { index, sop_instance: Some(&sop_instance), outcome });
+        let told = outcome.as_ref().map(|code| *code).map_err(String::as_str);
+        report.tell(outgoing.index, Some(&outgoing.sop_instance), told);
     }
     association.release().await
 }
 
 impl Requestor {
+    /// The accepted presentation context in which an instance goes best.
+    fn context_for(&self, proposed: &[(String, Vec<String>)], outgoing: &Outgoing) -> Option<u8> {
+        let own = proposed.iter().enumerate().filter(|(_, (class, _))| *class == outgoing.sop_class);
+        let accepted = own.filter_map(|(at, _)| {
+            let id = context_id(at)?;
+            Some((outgoing.fitness(self.contexts.get(&id)?)?, id))
+        });
+        accepted.min().map(|(_, id)| id)
+    }
+
     /// Sends one instance; the inner error says why it could not be read.
-    async fn store_one(&mut self, context: u8, outgoing: Outgoing) -> Result<Result<u16, String>, ScuError> {
+    async fn store_one(
+        &mut self,
+        context: u8,
+        outgoing: &Outgoing,
+        originator: Option<&(String, u16)>,
+    ) -> Result<Result<u16, String>, ScuError> {
+        let target = self.contexts.get(&context).cloned().unwrap_or_default();
+        // Before the command: an instance that cannot be read must not leave half a message behind.
+        let mut source = match outgoing.open(&target).await {
+            Ok(source) => source,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let id = self.next_message_id();
-        let request = CommandSet {
-            command_field: field::C_STORE_RQ,
-            affected_sop_class_uid: Some(outgoing.sop_class.clone()),
-            affected_sop_instance_uid: Some(outgoing.sop_instance.clone()),
-            message_id: Some(id),
-            priority: Some(0),
-            has_data_set: true,
-            ..CommandSet::default()
-        };
-        // The first piece before the command: a file that cannot be read must not leave half a message behind.
-        let mut source = Source::new(outgoing);
-        let mut piece = match source.next().await {
-            Ok(piece) => piece,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let mut out = Vec::new();
-        message::write(&mut out, context, &request, None, self.send_max);
-        loop {
-            let following = if piece.len() < CHUNK { Bytes::new() } else { source.next().await? };
-            message::write_fragments(&mut out, context, false, &piece, following.is_empty(), self.send_max);
-            self.wire.send(&out).await?;
-            out.clear();
-            if following.is_empty() {
-                break;
-            }
-            piece = following;
-        }
+        let request = CommandSet { move_originator: originator.cloned(), ..store_request(outgoing, id) };
+        send_store(&mut self.wire, context, self.send_max, &request, &mut source).await?;
         let answer = self.response(id).await?;
         answer.status.map(Ok).ok_or(ScuError::Protocol("a response without status"))
     }
 }
 
-/// The data set of an instance, piece by piece.
-struct Source {
-    instance: Instance,
-    offset: u64,
-}
-
-impl Source {
-    fn new(outgoing: Outgoing) -> Self {
-        Self { instance: outgoing.instance, offset: outgoing.data_set_offset }
-    }
-
-    /// The next at most [`CHUNK`] bytes; fewer at the end only.
-    async fn next(&mut self) -> io::Result<Bytes> {
-        let (instance, offset) = (self.instance.clone(), self.offset);
-        let piece = spawn_blocking(move || read_piece(&instance, offset)).await.map_err(io::Error::other)??;
-        self.offset += piece.len() as u64;
-        Ok(piece)
+/// The C-STORE-RQ of an instance.
+pub(crate) fn store_request(outgoing: &Outgoing, message_id: u16) -> CommandSet {
+    CommandSet {
+        command_field: field::C_STORE_RQ,
+        affected_sop_class_uid: Some(outgoing.sop_class.clone()),
+        affected_sop_instance_uid: Some(outgoing.sop_instance.clone()),
+        message_id: Some(message_id),
+        priority: Some(0),
+        has_data_set: true,
+        ..CommandSet::default()
     }
 }
 
-fn read_piece(instance: &Instance, offset: u64) -> io::Result<Bytes> {
-    match instance {
-        Instance::File(path) => {
-            let mut file = std::fs::File::open(path)?;
-            file.seek(SeekFrom::Start(offset))?;
-            let mut piece = Vec::with_capacity(CHUNK);
-            file.take(CHUNK as u64).read_to_end(&mut piece)?;
-            Ok(piece.into())
+/// Sends a C-STORE-RQ with its data set. After an error half a message is on the wire: the association cannot go on.
+pub(crate) async fn send_store<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire<S>,
+    context: u8,
+    send_max: u32,
+    request: &CommandSet,
+    source: &mut Source,
+) -> io::Result<()> {
+    let mut piece = source.next().await?;
+    let mut out = Vec::new();
+    message::write(&mut out, context, request, None, send_max);
+    loop {
+        let following = source.next().await?;
+        message::write_fragments(&mut out, context, false, &piece, following.is_empty(), send_max);
+        wire.send(&out).await?;
+        out.clear();
+        if following.is_empty() {
+            return Ok(());
         }
-        Instance::Bytes(bytes) => {
-            let start = usize::try_from(offset).map_or(bytes.len(), |at| at.min(bytes.len()));
-            Ok(bytes.slice(start..bytes.len().min(start + CHUNK)))
-        }
+        piece = following;
     }
-}
-
-/// Reads where the data set is and what it holds. A command must name the UIDs of the data set; those of the File Meta
-/// Information, which some files lack, have been seen to differ.
-async fn look_into(index: usize, instance: Instance) -> Result<Outgoing, String> {
-    let look = move || match &instance {
-        Instance::File(path) => {
-            let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-            outgoing(index, instance.clone(), &mut BufReader::new(file))
-        }
-        Instance::Bytes(bytes) => outgoing(index, instance.clone(), &mut Cursor::new(bytes)),
-    };
-    spawn_blocking(look).await.map_err(|error| error.to_string())?
-}
-
-fn outgoing(index: usize, instance: Instance, reader: &mut (impl Read + Seek)) -> Result<Outgoing, String> {
-    let meta = read_meta(reader).map_err(|error| error.to_string())?;
-    let limits = Limits { kept_value: 1024, ..Limits::default() };
-    let data_set = scan(reader, &meta.transfer_syntax, limits).map_err(|error| error.to_string())?;
-    let uid = |tag, keyword| {
-        let text = data_set.text(tag).unwrap_or_default();
-        text.parse::<Uid>().map(|uid| uid.to_string()).map_err(|error| format!("{keyword}: {error}"))
-    };
-    Ok(Outgoing {
-        index,
-        sop_class: uid(tags::SOP_CLASS_UID, "SOP Class UID")?,
-        sop_instance: uid(tags::SOP_INSTANCE_UID, "SOP Instance UID")?,
-        instance,
-        transfer_syntax: meta.transfer_syntax.to_string(),
-        data_set_offset: meta.data_set_offset,
-    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn outgoing(class: usize) -> Outgoing {
-        Outgoing {
-            index: class,
-            instance: Instance::Bytes(Bytes::new()),
-            sop_class: format!("1.2.{class}"),
-            sop_instance: "1.2".to_owned(),
-            transfer_syntax: "1.2.840.10008.1.2".to_owned(),
-            data_set_offset: 0,
-        }
-    }
+    use super::{super::outgoing::tests::outgoing, *};
 
     #[test]
     fn an_association_proposes_each_pair_once_and_128_at_most() {
-        let many: Vec<_> = (0..200).flat_map(|class| [outgoing(class), outgoing(class)]).collect();
+        let many: VecDeque<_> = (0..200).flat_map(|class| [outgoing(class), outgoing(class)]).collect();
         assert_eq!(propose(&many).len(), 128);
-        assert_eq!(propose(&many[..4]).len(), 2);
+        assert_eq!(propose(&many.into_iter().take(4).collect()).len(), 2);
         assert_eq!((context_id(0), context_id(127), context_id(128)), (Some(1), Some(255), None));
-    }
-
-    #[test]
-    fn a_data_set_comes_in_pieces_and_then_not_at_all() {
-        let instance = Instance::Bytes(vec![7; CHUNK + 10].into());
-        let len = |offset| read_piece(&instance, offset).unwrap().len();
-        assert_eq!((len(0), len(CHUNK as u64), len(CHUNK as u64 + 10), len(u64::MAX)), (CHUNK, 10, 0, 0));
     }
 }

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 const BATCH: usize = 32;
 
 /// Why an operation ends before its time.
-enum Interrupt {
+pub(super) enum Interrupt {
     Cancelled,
     /// The association is over.
     Ended(Event),
@@ -109,9 +109,9 @@ fn last(request: &CommandSet, is_cut: bool, max_results: usize) -> CommandSet {
     request.response(status::OUT_OF_RESOURCES).with_comment(&format!("more than {max_results} matches"))
 }
 
-fn failed(request: &CommandSet, error: &ArchiveError) -> CommandSet {
+pub(super) fn failed(request: &CommandSet, error: &ArchiveError) -> CommandSet {
     tracing::error!(%error, "query failed");
-    // Processing Failure, 0110H, is no status of C-FIND; Unable to Process is.
+    // Processing Failure, 0110H, is no status of C-FIND, C-GET or C-MOVE; Unable to Process is.
     let status = match error.failure() {
         Failure::Internal => Failure::CannotUnderstand.dimse(),
         failure => failure.dimse(),
@@ -121,7 +121,7 @@ fn failed(request: &CommandSet, error: &ArchiveError) -> CommandSet {
 
 /// Reads on until `request` is cancelled or the association ends. Anything else is left to be handled after the answers,
 /// and stops the reading, so that a peer cannot fill our memory.
-async fn watch<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn watch<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     backlog: &mut VecDeque<Event>,
     request: &CommandSet,

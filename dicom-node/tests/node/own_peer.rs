@@ -67,6 +67,7 @@ async fn a_stranger_is_rejected_when_loopback_is_not_open() {
         port: None,
         may_store: false,
         may_find: false,
+        may_retrieve: false,
     };
     server.archive.put_peer(&peer).await.unwrap();
     scu::echo(&remote(&server)).await.unwrap();

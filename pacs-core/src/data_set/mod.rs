@@ -13,7 +13,7 @@ pub(crate) mod values;
 mod write;
 
 pub use scan::{inflate, scan};
-pub use write::{Stretch, TooLong, write};
+pub use write::{Stretch, TooLong, write, write_converted};
 
 use dicom_core::{Tag, VR};
 

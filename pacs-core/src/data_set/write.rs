@@ -22,12 +22,24 @@ pub struct TooLong(Tag);
 /// Writes a data set in the encoding it was scanned in (a deflated one as it is before it is deflated), so that long
 /// values and fragments need not be touched. Sequences come out in undefined length, group lengths are left out.
 pub fn write(data_set: &DataSet, transfer_syntax: &TransferSyntax) -> Result<Vec<Stretch>, TooLong> {
-    let syntax = match transfer_syntax.encoding() {
+    let written = write_converted(data_set, transfer_syntax, transfer_syntax)?;
+    Ok(written.into_iter().map(|(stretch, _)| stretch).collect())
+}
+
+/// As [`write`], of what was scanned in one encoding, in another; not from little endian to big. Each stretch comes with
+/// the length of the values in it whose bytes are to be reversed, 1 where none are.
+pub fn write_converted(
+    data_set: &DataSet,
+    scanned: &TransferSyntax,
+    target: &TransferSyntax,
+) -> Result<Vec<(Stretch, usize)>, TooLong> {
+    let syntax = match target.encoding() {
         Encoding::ImplicitLittle => Syntax::IMPLICIT,
         Encoding::ExplicitLittle | Encoding::Deflated => Syntax::EXPLICIT,
         Encoding::ExplicitBig => Syntax::BIG_ENDIAN,
     };
-    let mut writer = Writer { syntax, stretches: Vec::new(), bytes: Vec::new() };
+    let swaps = scanned.encoding() == Encoding::ExplicitBig && !syntax.big_endian;
+    let mut writer = Writer { syntax, swaps, stretches: Vec::new(), bytes: Vec::new() };
     writer.data_set(data_set)?;
     writer.flush();
     Ok(writer.stretches)
@@ -35,7 +47,9 @@ pub fn write(data_set: &DataSet, transfer_syntax: &TransferSyntax) -> Result<Vec
 
 struct Writer {
     syntax: Syntax,
-    stretches: Vec<Stretch>,
+    /// What stays is big endian, and what is written is not.
+    swaps: bool,
+    stretches: Vec<(Stretch, usize)>,
     /// Written since the last stretch.
     bytes: Vec<u8>,
 }
@@ -52,14 +66,15 @@ impl Writer {
             Value::Bytes(bytes) => self.value(element, bytes),
             Value::Located => {
                 self.header(element.tag, element.vr, even(element.tag, element.len)?);
-                self.old(element.offset..element.offset.saturating_add(element.len));
+                let range = element.offset..element.offset.saturating_add(element.len);
+                self.old(range, if self.swaps { unit(element.vr) } else { 1 });
                 self.pad(element.vr, element.len);
                 Ok(())
             }
             Value::Sequence(items) => self.sequence(element.tag, items),
             Value::Fragments { .. } => {
                 self.header(element.tag, element.vr, UNDEFINED);
-                self.old(element.offset..element.offset.saturating_add(element.len));
+                self.old(element.offset..element.offset.saturating_add(element.len), 1);
                 self.delimiter(SEQUENCE_DELIMITATION, 0);
                 Ok(())
             }
@@ -128,14 +143,14 @@ impl Writer {
         self.bytes.extend_from_slice(&bytes);
     }
 
-    fn old(&mut self, range: Range<u64>) {
+    fn old(&mut self, range: Range<u64>, width: usize) {
         self.flush();
-        self.stretches.push(Stretch::Old(range));
+        self.stretches.push((Stretch::Old(range), width));
     }
 
     fn flush(&mut self) {
         if !self.bytes.is_empty() {
-            self.stretches.push(Stretch::New(std::mem::take(&mut self.bytes)));
+            self.stretches.push((Stretch::New(std::mem::take(&mut self.bytes)), 1));
         }
     }
 

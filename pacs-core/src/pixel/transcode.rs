@@ -6,7 +6,7 @@ use super::{
     encode::encode,
 };
 use crate::{
-    data_set::ScanError,
+    data_set::{ScanError, TooLong},
     transfer_syntax::{Codec, TransferSyntax},
 };
 
@@ -23,6 +23,8 @@ pub enum Unfit {
     Differs,
     #[error(transparent)]
     Scan(#[from] ScanError),
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
     #[error("reading or writing failed")]
     Io(#[from] std::io::Error),
 }

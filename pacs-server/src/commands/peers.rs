@@ -25,6 +25,9 @@ pub enum PeerCommand {
         /// May search (C-FIND)
         #[arg(long)]
         find: bool,
+        /// May fetch instances (C-GET), and have them sent to application entities that are listed here (C-MOVE)
+        #[arg(long)]
+        retrieve: bool,
     },
     /// Shut an application entity out
     Remove {
@@ -38,13 +41,13 @@ pub enum PeerCommand {
 pub async fn run(config: &Config, command: PeerCommand) -> anyhow::Result<()> {
     let archive = super::open(config).await?;
     match command {
-        PeerCommand::Add { ae_title, host, port, store, find } => {
-            let peer = Peer { ae_title, host, port, may_store: store, may_find: find };
+        PeerCommand::Add { ae_title, host, port, store, find, retrieve } => {
+            let peer = Peer { ae_title, host, port, may_store: store, may_find: find, may_retrieve: retrieve };
             archive.put_peer(&peer).await?;
             super::audit(&archive, AuditAction::Configuration, format!("AE {} set", peer.ae_title)).await?;
             println!("{}", line(&peer));
-            if !(store || find) {
-                println!("it may only C-ECHO; add --store or --find to allow more");
+            if !(store || find || retrieve) {
+                println!("it may only C-ECHO; add --store, --find or --retrieve to allow more");
             }
         }
         PeerCommand::Remove { ae_title } => {
@@ -56,7 +59,7 @@ pub async fn run(config: &Config, command: PeerCommand) -> anyhow::Result<()> {
             let peers = archive.peers().await?;
             peers.iter().for_each(|peer| println!("{}", line(peer)));
             if peers.is_empty() {
-                println!("no application entity is configured; on loopback anyone may store, find and echo");
+                println!("no application entity is configured; on loopback anyone may store, find, retrieve and echo");
             }
         }
     }
@@ -66,7 +69,7 @@ pub async fn run(config: &Config, command: PeerCommand) -> anyhow::Result<()> {
 fn line(peer: &Peer) -> String {
     let host = peer.host.as_deref().unwrap_or("any host");
     let port = peer.port.map(|p| format!(":{p}")).unwrap_or_default();
-    let may = [("store", peer.may_store), ("find", peer.may_find), ("echo", true)];
+    let may = [("store", peer.may_store), ("find", peer.may_find), ("retrieve", peer.may_retrieve), ("echo", true)];
     let may: Vec<_> = may.into_iter().filter(|(_, yes)| *yes).map(|(what, _)| what).collect();
     format!("{:16} {host}{port}  may {}", peer.ae_title.as_str(), may.join(", "))
 }

@@ -42,7 +42,14 @@ pub async fn filled(archive: &Archive) -> String {
     }
     archive.add_user("li", "a long password", &[Role::Viewer]).await.expect("a user");
     let ae_title = "CT1".parse().expect("an AE title");
-    let peer = Peer { ae_title, host: Some("10.0.0.7".into()), port: Some(104), may_store: true, may_find: false };
+    let peer = Peer {
+        ae_title,
+        host: Some("10.0.0.7".into()),
+        port: Some(104),
+        may_store: true,
+        may_find: false,
+        may_retrieve: false,
+    };
     archive.put_peer(&peer).await.expect("a peer");
     archive.create_token("li", "ci").await.expect("a token")
 }

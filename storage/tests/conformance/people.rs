@@ -67,7 +67,14 @@ async fn guesses_are_slowed_down() {
 async fn peers_are_kept() {
     everywhere(async |archive| {
         let title: AeTitle = "CT1".parse().expect("a title");
-        let mut peer = Peer { ae_title: title.clone(), host: None, port: None, may_store: true, may_find: false };
+        let mut peer = Peer {
+            ae_title: title.clone(),
+            host: None,
+            port: None,
+            may_store: true,
+            may_find: false,
+            may_retrieve: false,
+        };
         archive.put_peer(&peer).await.expect("kept");
         peer.host = Some("ct1.example".into());
         peer.port = Some(104);
