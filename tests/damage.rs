@@ -1,12 +1,8 @@
 //! A disk flips a bit under a running server: it is found and told, never shown, and mended by a backup or a resend.
 
 use reqwest::StatusCode;
-use scenarios::{Server, output, run, shared, text_of, wait_for};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use scenarios::{Server, output, packs, run, shared, text_of, wait_for};
+use std::{fs, path::PathBuf, time::Duration};
 
 const SLICES: usize = 6;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -20,14 +16,6 @@ fn slices() -> Option<Vec<PathBuf>> {
     files.sort();
     files.truncate(SLICES);
     Some(files)
-}
-
-fn packs(folder: &Path) -> Vec<PathBuf> {
-    let (folders, mut found): (Vec<_>, Vec<_>) =
-        fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).partition(|path| path.is_dir());
-    found.retain(|file| file.extension().is_some_and(|extension| extension == "tar"));
-    found.extend(folders.iter().flat_map(|folder| packs(folder)));
-    found
 }
 
 /// Flips a bit in the first instance of the only pack.

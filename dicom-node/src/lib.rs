@@ -1,11 +1,11 @@
-//! The DICOM node: associations in, C-ECHO, C-STORE and C-FIND answered, and the same asked of others.
+//! The DICOM node: associations in, C-ECHO, C-STORE, C-FIND, C-GET and C-MOVE answered, C-ECHO and C-STORE asked of others.
 //!
 //! | module | what | source |
 //! |---|---|---|
 //! | [`pdu`] | PDUs ↔ bytes | PS3.8 §9.3 |
 //! | [`association`] | the protocol machine, negotiation, who may do what; pure | PS3.8 §9.2, PS3.7 Annex D |
 //! | [`dimse`] | command sets ↔ types, fragments ↔ messages; pure | PS3.7, PS3.8 Annex E |
-//! | [`scp`] | Verification, Storage and Query as provider | PS3.4 Annexes A, B, C |
+//! | [`scp`] | Verification, Storage, Query and Retrieve as provider | PS3.4 Annexes A, B, C |
 //! | [`scu`] | C-ECHO and C-STORE as user | PS3.4 Annexes A, B |
 //! | `session` | one association: machine, clock and services joined | |
 //! | `wire` | the only sockets | |

@@ -65,6 +65,18 @@ fn statuses_are_listed() {
         Failure::InvalidQuery.dimse(),
         Failure::CannotUnderstand.dimse(),
     ];
+    let retrieval = [
+        status::PENDING,
+        status::SUCCESS,
+        status::SUB_OPERATIONS_FAILED,
+        status::NO_SUB_OPERATION,
+        status::OUT_OF_RESOURCES,
+        status::TOO_MANY_MATCHES,
+        status::UNKNOWN_DESTINATION,
+        Failure::InvalidQuery.dimse(),
+        Failure::CannotUnderstand.dimse(),
+        status::CANCELLED,
+    ];
     let check = |heading, statuses: &[u16]| {
         let stated: Vec<_> =
             codes(section(heading)).into_iter().filter_map(|code| u16::from_str_radix(code, 16).ok()).collect();
@@ -72,6 +84,7 @@ fn statuses_are_listed() {
     };
     check("### 2.4 Storage", &storage);
     check("### 2.5 Query", &query);
+    check("### 2.6 Retrieval", &retrieval);
 }
 
 #[test]

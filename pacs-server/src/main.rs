@@ -58,7 +58,7 @@ enum Command {
     /// What has outlived its term of retention, and its deletion
     #[command(subcommand, after_help = retention::EXAMPLES)]
     Retention(retention::RetentionCommand),
-    /// Packs of a bucket that are kept near
+    /// Where packs lie: kept near, hot or cold
     #[command(subcommand, after_help = tiers::EXAMPLES)]
     Tier(tiers::TierCommand),
     /// Legal holds: what nobody can delete
@@ -92,7 +92,7 @@ enum Command {
     /// API tokens
     #[command(subcommand, after_help = accounts::TOKEN_EXAMPLES)]
     Token(accounts::TokenCommand),
-    /// Application entities that may call us
+    /// Application entities that may call us, and that we send to
     #[command(subcommand)]
     Ae(peers::PeerCommand),
     /// AI and delivery jobs; dead letters

@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 use std::{
+    fs,
     io::{BufRead, BufReader},
     net::TcpListener,
     path::{Path, PathBuf},
@@ -237,4 +238,13 @@ fn launch(folder: &Path, dicom: u16, http: u16, arguments: &[String]) -> (Runnin
     let password =
         received.try_iter().find_map(|line| Some(line.split_once("admin / ")?.1.split_whitespace().next()?.to_owned()));
     (running, password)
+}
+
+/// The packs in a folder and below.
+pub fn packs(folder: &Path) -> Vec<PathBuf> {
+    let (folders, mut found): (Vec<_>, Vec<_>) =
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).partition(|path| path.is_dir());
+    found.retain(|file| file.extension().is_some_and(|extension| extension == "tar"));
+    found.extend(folders.iter().flat_map(|folder| packs(folder)));
+    found
 }
