@@ -7,6 +7,7 @@
 //! | [`dimse`] | command sets ↔ types, fragments ↔ messages; pure | PS3.7, PS3.8 Annex E |
 //! | [`scp`] | Verification, Storage, Query and Retrieve as provider | PS3.4 Annexes A, B, C |
 //! | [`scu`] | C-ECHO and C-STORE as user | PS3.4 Annexes A, B |
+//! | `commitment` | requests for storage commitment, from the question to the report | PS3.4 Annex J |
 //! | `session` | one association: machine, clock and services joined | |
 //! | `wire` | the only sockets | |
 //! | [`config`], [`error`] | settings and failures | |
@@ -15,6 +16,7 @@
 //! before the archive has committed it; no service knows another.
 
 pub mod association;
+mod commitment;
 pub mod config;
 pub mod dimse;
 pub mod error;
@@ -27,6 +29,7 @@ mod wire;
 pub use config::NodeConfig;
 pub use error::NodeError;
 
+use commitment::Requesters;
 use pacs_core::admission::Admission;
 use session::{Node, Session};
 use std::{sync::Arc, time::Duration};
@@ -53,6 +56,7 @@ pub async fn serve(
         archive,
         door: door.clone(),
         associations: Arc::new(Semaphore::new(config.max_associations)),
+        requesters: Requesters::default(),
         config,
         stop: shutdown.clone(),
         cut: CancellationToken::new(),
@@ -70,7 +74,12 @@ pub async fn serve(
         Session::new(Arc::clone(&node), stream, address, pass).run().instrument(span)
     });
     let alongside = tokio::spawn(cut_late);
+    let committing = {
+        let node = Arc::clone(&node);
+        tokio::spawn(async move { commitment::work(&node).await })
+    };
     listen.await;
     alongside.abort();
+    committing.abort();
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! One association: the protocol machine, its clock, the messages and the services joined.
 
+mod commitment;
 mod find;
 mod retrieve;
 
@@ -9,6 +10,7 @@ use crate::{
         negotiate::{self, Agreement, Refusal},
         policy, roles,
     },
+    commitment::{Delivery, Requesters},
     config::NodeConfig,
     dimse::{Assembler, CommandSet, Part, command::field, message},
     pdu::{Abort, AssociateRj, AssociateRq, Pdv},
@@ -44,6 +46,8 @@ pub(crate) struct Node {
     /// Counts the connections that have no association, before it and after.
     pub door: Admission,
     pub associations: Arc<Semaphore>,
+    /// Who waits for reports of storage commitment.
+    pub requesters: Requesters,
     /// No new message is begun.
     pub stop: CancellationToken,
     /// Messages under way are given up.
@@ -64,6 +68,12 @@ pub(crate) struct Session<S> {
     backlog: VecDeque<Event>,
 }
 
+/// What there is to do.
+enum Next {
+    Event(Event),
+    Report(Box<Delivery>),
+}
+
 /// An established association.
 struct Association {
     calling: AeTitle,
@@ -74,6 +84,7 @@ struct Association {
     running: Option<(u8, Operation, tracing::Span)>,
     /// Series that instances were stored in.
     series: BTreeSet<Uid>,
+    reports: commitment::Reports,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -88,24 +99,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub async fn run(mut self) {
         self.handle(Event::TransportOpened).await;
         while self.state != State::Idle {
-            let event = self.next_event().await;
-            self.handle(event).await;
+            match self.next().await {
+                Next::Event(event) => self.handle(event).await,
+                Next::Report(delivery) => {
+                    if let Some(event) = self.report(*delivery).await {
+                        self.handle(event).await;
+                    }
+                }
+            }
         }
         self.end_association().await;
     }
 
-    async fn next_event(&mut self) -> Event {
+    async fn next(&mut self) -> Next {
         if let Some(event) = self.backlog.pop_front() {
-            return event;
+            return Next::Event(event);
         }
         let deadline = self.artim.unwrap_or_else(|| Instant::now() + self.node.config.idle());
         let (stop, cut) = (self.node.stop.clone(), self.node.cut.clone());
         let may_stop = self.may_stop();
+        let may_report = self.state == State::Established && may_stop;
+        let report = async {
+            match self.association.as_mut() {
+                Some(association) if may_report => association.reports.next().await,
+                _ => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            () = cut.cancelled() => self.stop_event(),
-            () = stop.cancelled(), if may_stop => self.stop_event(),
-            received = self.wire.receive(Some(deadline)) => self.event(received),
+            () = cut.cancelled() => Next::Event(self.stop_event()),
+            () = stop.cancelled(), if may_stop => Next::Event(self.stop_event()),
+            received = self.wire.receive(Some(deadline)) => Next::Event(self.event(received)),
+            delivery = report => Next::Report(Box::new(delivery)),
         }
     }
 
@@ -259,6 +284,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             assembler: Assembler::default(),
             running: None,
             series: BTreeSet::new(),
+            reports: commitment::Reports::default(),
             _permit: permit,
         });
         Ok(Event::Accept(Box::new(ac)))
@@ -330,6 +356,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             // What it was to cancel has ended meanwhile: answers and cancel crossed on the wire.
             return None;
         }
+        if self.association.as_mut()?.reports.take_answer(&command) {
+            return None;
+        }
         if command.command_field & field::RESPONSE != 0 {
             tracing::warn!("peer sent a response to no request of ours");
             return Some(Event::Abort(Abort::USER));
@@ -367,6 +396,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.respond(context, &done.response).await
             }
             Operation::Find(find) => self.find(context, &find).instrument(span).await,
+            Operation::Commit(commitment) => self.commit(context, &commitment).instrument(span).await,
             Operation::Retrieve(retrieve) => self.retrieve(context, &retrieve).instrument(span).await,
         }
     }

@@ -77,6 +77,15 @@ fn statuses_are_listed() {
         Failure::CannotUnderstand.dimse(),
         status::CANCELLED,
     ];
+    let commitment = [
+        status::SUCCESS,
+        status::NO_SUCH_SOP_INSTANCE,
+        status::INVALID_ARGUMENT,
+        Failure::SopClass.dimse(),
+        status::NO_SUCH_ACTION,
+        status::OUT_OF_RESOURCES,
+        Failure::CannotUnderstand.dimse(),
+    ];
     let check = |heading, statuses: &[u16]| {
         let stated: Vec<_> =
             codes(section(heading)).into_iter().filter_map(|code| u16::from_str_radix(code, 16).ok()).collect();
@@ -85,6 +94,7 @@ fn statuses_are_listed() {
     check("### 2.4 Storage", &storage);
     check("### 2.5 Query", &query);
     check("### 2.6 Retrieval", &retrieval);
+    check("### 2.7 Storage commitment", &commitment);
 }
 
 #[test]

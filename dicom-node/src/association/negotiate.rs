@@ -110,6 +110,8 @@ fn judge(
     let (is_scu, is_scp) = match service {
         Service::Verification => (true, false),
         Service::Storage => (asked.0 && rights.store, asked.1 && rights.retrieve),
+        // Who may give us instances may ask whether we have them.
+        Service::Commitment => (rights.store, false),
         Service::Find(_) => (rights.find, false),
         Service::Move(_) | Service::Get(_) => (rights.retrieve, false),
     };

@@ -27,6 +27,10 @@ const ELSEWHERE: [&str; 6] = [
     "1.2.840.10008.5.1.1.30",
 ];
 
+/// Storage Commitment Push Model (PS3.4 Annex J), and its one well-known instance.
+pub const STORAGE_COMMITMENT: &str = "1.2.840.10008.1.20.1";
+pub const STORAGE_COMMITMENT_INSTANCE: &str = "1.2.840.10008.1.20.1.1";
+
 /// Everything that PS3.6 registers begins with this.
 const DICOM_ROOT: &str = "1.2.840.10008.";
 
@@ -38,6 +42,7 @@ pub enum Service {
     Find(Root),
     Move(Root),
     Get(Root),
+    Commitment,
 }
 
 /// Query/Retrieve information model (PS3.4 §C.3).
@@ -54,6 +59,7 @@ pub enum Root {
 pub fn service(abstract_syntax: &str, accept_unknown: bool) -> Option<Service> {
     match abstract_syntax {
         VERIFICATION => Some(Service::Verification),
+        STORAGE_COMMITMENT => Some(Service::Commitment),
         uid if uid.starts_with(QUERY_RETRIEVE_ROOT) => query_retrieve(uid),
         uid if is_storage(uid) => Some(Service::Storage),
         uid if accept_unknown && !uid.starts_with(DICOM_ROOT) && uid.parse::<Uid>().is_ok() => Some(Service::Storage),

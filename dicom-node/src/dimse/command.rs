@@ -14,6 +14,9 @@ pub mod field {
     pub const C_MOVE_RQ: u16 = 0x0021;
     pub const C_ECHO_RQ: u16 = 0x0030;
     pub const C_ECHO_RSP: u16 = 0x8030;
+    pub const N_EVENT_REPORT_RQ: u16 = 0x0100;
+    pub const N_EVENT_REPORT_RSP: u16 = 0x8100;
+    pub const N_ACTION_RQ: u16 = 0x0130;
     pub const C_CANCEL_RQ: u16 = 0x0FFF;
     /// Set in every response.
     pub const RESPONSE: u16 = 0x8000;
@@ -31,6 +34,10 @@ pub struct CommandSet {
     pub status: Option<u16>,
     pub error_comment: Option<String>,
     pub affected_sop_instance_uid: Option<String>,
+    pub requested_sop_class_uid: Option<String>,
+    pub requested_sop_instance_uid: Option<String>,
+    pub event_type_id: Option<u16>,
+    pub action_type_id: Option<u16>,
     /// AE title of a C-MOVE's destination.
     pub move_destination: Option<String>,
     /// Who asked for the C-MOVE that a C-STORE is part of, and by which message.
@@ -73,6 +80,10 @@ impl CommandSet {
                 tags::STATUS => command.status = Some(number(value)?),
                 tags::ERROR_COMMENT => command.error_comment = Some(text(value)),
                 tags::AFFECTED_SOP_INSTANCE_UID => command.affected_sop_instance_uid = Some(text(value)),
+                tags::REQUESTED_SOP_CLASS_UID => command.requested_sop_class_uid = Some(text(value)),
+                tags::REQUESTED_SOP_INSTANCE_UID => command.requested_sop_instance_uid = Some(text(value)),
+                tags::EVENT_TYPE_ID => command.event_type_id = Some(number(value)?),
+                tags::ACTION_TYPE_ID => command.action_type_id = Some(number(value)?),
                 tags::MOVE_DESTINATION => command.move_destination = Some(text(value)),
                 tags::NUMBER_OF_REMAINING_SUBOPERATIONS => command.sub_operations.remaining = Some(number(value)?),
                 tags::NUMBER_OF_COMPLETED_SUBOPERATIONS => command.sub_operations.completed = Some(number(value)?),
@@ -101,6 +112,7 @@ impl CommandSet {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(192);
         put_text(&mut out, tags::AFFECTED_SOP_CLASS_UID, self.affected_sop_class_uid.as_deref(), 0);
+        put_text(&mut out, tags::REQUESTED_SOP_CLASS_UID, self.requested_sop_class_uid.as_deref(), 0);
         put_number(&mut out, tags::COMMAND_FIELD, Some(self.command_field));
         put_number(&mut out, tags::MESSAGE_ID, self.message_id);
         put_number(&mut out, tags::MESSAGE_ID_BEING_RESPONDED_TO, self.message_id_being_responded_to);
@@ -110,6 +122,9 @@ impl CommandSet {
         put_number(&mut out, tags::STATUS, self.status);
         put_text(&mut out, tags::ERROR_COMMENT, self.error_comment.as_deref(), b' ');
         put_text(&mut out, tags::AFFECTED_SOP_INSTANCE_UID, self.affected_sop_instance_uid.as_deref(), 0);
+        put_text(&mut out, tags::REQUESTED_SOP_INSTANCE_UID, self.requested_sop_instance_uid.as_deref(), 0);
+        put_number(&mut out, tags::EVENT_TYPE_ID, self.event_type_id);
+        put_number(&mut out, tags::ACTION_TYPE_ID, self.action_type_id);
         let SubOperations { remaining, completed, failed, warning } = self.sub_operations;
         put_number(&mut out, tags::NUMBER_OF_REMAINING_SUBOPERATIONS, remaining);
         put_number(&mut out, tags::NUMBER_OF_COMPLETED_SUBOPERATIONS, completed);
@@ -127,14 +142,18 @@ impl CommandSet {
         whole
     }
 
-    /// The response to this request with a status; `None` in the Message ID is answered as 0, which no request has.
+    /// The response to this request with a status; `None` in the Message ID is answered as 0, which no request has. What an
+    /// N-service requests is what its response says was affected (PS3.7 §10.1).
     pub fn response(&self, status: u16) -> Self {
+        let (class, instance) = (&self.affected_sop_class_uid, &self.affected_sop_instance_uid);
         Self {
             command_field: self.command_field | field::RESPONSE,
-            affected_sop_class_uid: self.affected_sop_class_uid.clone(),
+            affected_sop_class_uid: class.clone().or_else(|| self.requested_sop_class_uid.clone()),
             message_id_being_responded_to: Some(self.message_id.unwrap_or_default()),
             status: Some(status),
-            affected_sop_instance_uid: self.affected_sop_instance_uid.clone(),
+            affected_sop_instance_uid: instance.clone().or_else(|| self.requested_sop_instance_uid.clone()),
+            event_type_id: self.event_type_id,
+            action_type_id: self.action_type_id,
             ..Self::default()
         }
     }
@@ -155,6 +174,8 @@ impl CommandSet {
             field::C_MOVE_RQ => "C-MOVE",
             field::C_ECHO_RQ => "C-ECHO",
             field::C_CANCEL_RQ => "C-CANCEL",
+            field::N_ACTION_RQ => "N-ACTION",
+            field::N_EVENT_REPORT_RQ => "N-EVENT-REPORT",
             _ => "other",
         }
     }
@@ -249,6 +270,7 @@ mod tests {
             texts in (option::of("[0-9.]{1,64}"), option::of("[a-z]{1,64}"), option::of("[0-9.]{1,64}")),
             move_destination in option::of("[A-Z]{1,16}"),
             move_originator in option::of(("[A-Z]{1,16}", any::<u16>())),
+            requested in (option::of("[0-9.]{1,64}"), option::of("[0-9.]{1,64}"), any::<(Option<u16>, Option<u16>)>()),
             counts in any::<(Option<u16>, Option<u16>, Option<u16>, Option<u16>)>(),
         ) {
             let (command_field, message_id, message_id_being_responded_to, priority, status, has_data_set) = numbers;
@@ -256,6 +278,8 @@ mod tests {
             let command = CommandSet {
                 command_field, affected_sop_class_uid, message_id, message_id_being_responded_to, priority,
                 has_data_set, status, error_comment, affected_sop_instance_uid, move_destination, move_originator,
+                requested_sop_class_uid: requested.0, requested_sop_instance_uid: requested.1,
+                event_type_id: requested.2.0, action_type_id: requested.2.1,
                 sub_operations: SubOperations {
                     remaining: counts.0, completed: counts.1, failed: counts.2, warning: counts.3,
                 },

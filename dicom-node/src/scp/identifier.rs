@@ -12,8 +12,8 @@ const MAX_SHORT: usize = 0xFFFE;
 pub enum Field {
     /// Values, backslash-separated; empty: zero length.
     Text(VR, String),
-    /// A sequence with at most one item.
-    Item(Option<Fields>),
+    /// A sequence.
+    Items(Vec<Fields>),
 }
 
 pub type Fields = BTreeMap<Tag, Field>;
@@ -39,7 +39,7 @@ fn texts(fields: &Fields) -> Vec<(VR, &str)> {
 fn texts_of(field: &Field) -> Vec<(VR, &str)> {
     match field {
         Field::Text(vr, text) => vec![(*vr, text)],
-        Field::Item(item) => item.as_ref().map(texts).unwrap_or_default(),
+        Field::Items(items) => items.iter().flat_map(texts).collect(),
     }
 }
 
@@ -55,8 +55,8 @@ fn put_fields(out: &mut Vec<u8>, fields: &Fields, explicit_vr: bool, charset: &C
     for (tag, field) in fields {
         let (vr, value) = match field {
             Field::Text(vr, text) => (*vr, value(*vr, text, charset)),
-            Field::Item(item) => {
-                (VR::SQ, item.as_ref().map(|item| one_item(item, explicit_vr, charset)).unwrap_or_default())
+            Field::Items(items) => {
+                (VR::SQ, items.iter().flat_map(|item| one_item(item, explicit_vr, charset)).collect())
             }
         };
         put(out, *tag, vr, &value, explicit_vr);
@@ -154,8 +154,8 @@ mod tests {
         let fields = Fields::from([
             (tags::SOP_CLASS_UID, Field::Text(VR::UI, "1.2".to_owned())),
             (tags::ROWS, Field::Text(VR::US, "512".to_owned())),
-            (tags::REQUEST_ATTRIBUTES_SEQUENCE, Field::Item(Some(name("A")))),
-            (tags::REFERENCED_STUDY_SEQUENCE, Field::Item(None)),
+            (tags::REQUEST_ATTRIBUTES_SEQUENCE, Field::Items(vec![name("A")])),
+            (tags::REFERENCED_STUDY_SEQUENCE, Field::Items(Vec::new())),
         ]);
         let implicit = b"\x08\0\x16\0\x04\0\0\x001.2\0\x08\0\x10\x11\0\0\0\0\x28\0\x10\0\x02\0\0\0\0\x02\
             \x40\0\x75\x02\x12\0\0\0\xFE\xFF\0\xE0\x0A\0\0\0\x10\0\x10\0\x02\0\0\0A ";

@@ -10,10 +10,13 @@ use std::io::Cursor;
 
 /// A list of 10,000 UIDs fits.
 const MAX_LEN: usize = 1 << 20;
+/// What is asked for a whole study, instance by instance: 30,000 of them fit.
+const MAX_LONG: usize = 4 << 20;
 
 pub struct Keys {
     syntax: TransferSyntax,
     bytes: Vec<u8>,
+    max_len: usize,
     is_too_long: bool,
 }
 
@@ -26,12 +29,17 @@ pub struct Refusal {
 
 impl Keys {
     pub fn new(syntax: TransferSyntax) -> Self {
-        Self { syntax, bytes: Vec::new(), is_too_long: false }
+        Self { syntax, bytes: Vec::new(), max_len: MAX_LEN, is_too_long: false }
+    }
+
+    /// As [`Self::new`], with room for a reference to each instance of a large study.
+    pub fn long(syntax: TransferSyntax) -> Self {
+        Self { max_len: MAX_LONG, ..Self::new(syntax) }
     }
 
     /// Takes a piece.
     pub fn write(&mut self, piece: &[u8]) {
-        self.is_too_long |= self.bytes.len() + piece.len() > MAX_LEN;
+        self.is_too_long |= self.bytes.len() + piece.len() > self.max_len;
         if !self.is_too_long {
             self.bytes.extend_from_slice(piece);
         }
@@ -39,9 +47,11 @@ impl Keys {
 
     pub fn read(&self) -> Result<DataSet, Refusal> {
         if self.is_too_long {
-            return Err(Refusal::new(status::OUT_OF_RESOURCES, "identifier is longer than 1 MiB"));
+            let comment = format!("identifier is longer than {} MiB", self.max_len >> 20);
+            return Err(Refusal::new(status::OUT_OF_RESOURCES, &comment));
         }
-        let limits = Limits { depth: 8, elements: 64 << 10, inflated: MAX_LEN as u64, ..Limits::default() };
+        let elements = self.max_len / 16;
+        let limits = Limits { depth: 8, elements, inflated: self.max_len as u64, ..Limits::default() };
         scan(&mut Cursor::new(&self.bytes), &self.syntax, limits)
             .map_err(|error| Refusal::new(Failure::CannotUnderstand.dimse(), &error.to_string()))
     }

@@ -1,5 +1,6 @@
 //! What we do for others (PS3.4): one file for each service class.
 
+pub mod commitment;
 pub mod identifier;
 pub mod keys;
 pub mod query;
@@ -34,6 +35,7 @@ pub enum Operation {
     Store(Box<storage::Reception>),
     Find(query::Find),
     Retrieve(Box<retrieve::Retrieve>),
+    Commit(Box<commitment::Commitment>),
 }
 
 /// How an operation with one answer ended.
@@ -59,6 +61,9 @@ impl Operation {
             (field::C_GET_RQ, Service::Get(root)) | (field::C_MOVE_RQ, Service::Move(root)) => {
                 Self::Retrieve(Box::new(retrieve::Retrieve::new(command, context.transfer_syntax.clone(), root)))
             }
+            (field::N_ACTION_RQ, Service::Commitment) => {
+                Self::Commit(Box::new(commitment::Commitment::new(command, context.transfer_syntax.clone())))
+            }
             _ => Self::Answered(command.response(status::UNRECOGNIZED_OPERATION)),
         }
     }
@@ -74,6 +79,7 @@ impl Operation {
             Self::Store(reception) => reception.write(bytes).await,
             Self::Find(find) => find.write(bytes),
             Self::Retrieve(retrieve) => retrieve.write(bytes),
+            Self::Commit(commitment) => commitment.write(bytes),
         }
     }
 }

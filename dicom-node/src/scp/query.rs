@@ -97,7 +97,7 @@ impl Search {
             .iter()
             .map(|(tag, key)| match key {
                 Key::Value(vr) => (*tag, value(tag, vr)),
-                Key::Sequence(nested) => (*tag, Field::Item(item(nested, row))),
+                Key::Sequence(nested) => (*tag, Field::Items(item(nested, row).into_iter().collect())),
             })
             .collect();
         fields.insert(tags::QUERY_RETRIEVE_LEVEL, text(VR::CS, &self.level_name));

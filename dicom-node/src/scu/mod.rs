@@ -2,10 +2,12 @@
 
 mod echo;
 mod outgoing;
+mod report;
 mod store;
 
 pub use echo::echo;
 pub use outgoing::Instance;
+pub use report::report;
 pub use store::{Delivery, Progress, Summary, deliver, store};
 
 pub(crate) use outgoing::Outgoing;
@@ -16,7 +18,7 @@ use crate::{
     dimse::{Assembler, CommandSet, Part},
     pdu::{
         APPLICATION_CONTEXT, Abort, AssociateRj, AssociateRq, ContextOutcome, MAX_CONTEXTS, Pdu, ProposedContext,
-        UserInformation,
+        RoleSelection, UserInformation,
     },
     wire::{self, Received, Wire},
 };
@@ -61,6 +63,8 @@ pub enum ScuError {
     Protocol(&'static str),
     #[error("the peer does not support Verification")]
     NotSupported,
+    #[error("the peer does not take {0}")]
+    NotTaken(&'static str),
     #[error("the peer answered with status {0:04X}H")]
     Status(u16),
 }
@@ -82,12 +86,23 @@ fn context_id(index: usize) -> Option<u8> {
 impl Requestor {
     /// Opens an association that proposes (abstract syntax, transfer syntaxes), at most 128 of them.
     async fn open(remote: &Remote, proposed: &[(String, Vec<String>)]) -> Result<Self, ScuError> {
+        Self::open_as(remote, proposed, Vec::new()).await
+    }
+
+    /// As [`Self::open`], in roles other than that of an SCU.
+    async fn open_as(
+        remote: &Remote,
+        proposed: &[(String, Vec<String>)],
+        roles: Vec<RoleSelection>,
+    ) -> Result<Self, ScuError> {
         let config = NodeConfig::default();
         let stream = wire::connect(&remote.address, CONNECT_LIMIT)
             .await
             .map_err(|source| ScuError::Connect { address: remote.address.clone(), source })?;
         let mut wire = Wire::new(stream, &config);
-        wire.send(&Pdu::AssociateRq(Box::new(request(remote, proposed, &config))).to_bytes()).await?;
+        let mut rq = request(remote, proposed, &config);
+        rq.user.roles = roles;
+        wire.send(&Pdu::AssociateRq(Box::new(rq)).to_bytes()).await?;
         match receive(&mut wire).await? {
             Pdu::AssociateAc(ac) => {
                 let accepted = ac.contexts.into_iter().filter(|c| c.outcome == ContextOutcome::Acceptance);

@@ -1,0 +1,237 @@
+//! Storage commitment, between request and report: the instances are read and compared with what was received, and the
+//! requester is told, over its own association while that is open, else over one of ours, again and again until it has heard.
+//!
+//! A request is a job, so that it outlives the association and the process. What was found is not kept: it is looked at
+//! again each time, for a report is to be true when it is made.
+
+use crate::{
+    dimse::status,
+    scp::commitment::{Reference, Report, Transaction},
+    scu::{self, Remote, ScuError},
+    session::Node,
+};
+use futures::TryStreamExt;
+use pacs_core::{
+    AeTitle, Failure, Tag, Uid,
+    query::{Condition, Level, Query},
+    tags,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use storage::{Archive, ArchiveError, Job, Row};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::timeout,
+};
+
+/// The kind of its jobs.
+const KIND: &str = "commitment";
+/// Extended as instances are read.
+const LEASE: Duration = Duration::from_secs(600);
+/// Jobs may come due by themselves or from another process: look this often.
+const IDLE: Duration = Duration::from_secs(2);
+/// Instances looked up in one go.
+const PAGE: usize = 100;
+/// Retried first after so long, then after twice that, and so on up to an hour.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+const LONGEST_RETRY: Duration = Duration::from_secs(3600);
+/// Some three days of retries.
+const ATTEMPTS: i64 = 72;
+/// How long a requester may take to answer over its own association.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// Failure Reason: class and instance do not belong together (PS3.3 C.14.1.1).
+const CLASS_INSTANCE_CONFLICT: u16 = 0x0119;
+
+/// What a job remembers.
+#[derive(Debug, Serialize, Deserialize)]
+struct Asked {
+    by: AeTitle,
+    transaction: Transaction,
+}
+
+/// A report on its way to the association of its requester, and where the status of the answer goes.
+pub(crate) struct Delivery {
+    pub(crate) report: Report,
+    pub(crate) answered: oneshot::Sender<u16>,
+}
+
+/// Open associations over which somebody asked for commitment, by AE title.
+#[derive(Default)]
+pub(crate) struct Requesters {
+    open: Mutex<HashMap<AeTitle, mpsc::Sender<Delivery>>>,
+    queued: Notify,
+}
+
+impl Requesters {
+    /// Reports to this AE title may go over the association that receives here, as long as it does.
+    pub(crate) fn open(&self, ae_title: &AeTitle) -> mpsc::Receiver<Delivery> {
+        let (sender, receiver) = mpsc::channel(1);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, sender| !sender.is_closed());
+        open.insert(ae_title.clone(), sender);
+        receiver
+    }
+
+    fn find(&self, ae_title: &AeTitle) -> Option<mpsc::Sender<Delivery>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(ae_title).filter(|sender| !sender.is_closed()).cloned()
+    }
+}
+
+/// Keeps a request; it is durable when this returns.
+pub(crate) async fn ask(node: &Node, by: &AeTitle, transaction: Transaction) -> Result<(), ArchiveError> {
+    // The same transaction may be asked for again, by who missed the report.
+    let key = format!("{} {:016x}", transaction.uid, rand::random::<u64>());
+    let payload = serde_json::to_value(Asked { by: by.clone(), transaction });
+    let payload = payload.map_err(|error| ArchiveError::Internal(error.to_string()))?;
+    node.archive.enqueue(KIND, &key, &payload).await?;
+    node.requesters.queued.notify_one();
+    Ok(())
+}
+
+/// Answers requests until the node stops.
+pub(crate) async fn work(node: &Arc<Node>) {
+    let worker = format!("commitment {}", std::process::id());
+    loop {
+        let step = async {
+            match node.archive.claim(KIND, &worker, LEASE).await {
+                Ok(Some(job)) => one(node, &job).await,
+                Ok(None) => drop(timeout(IDLE, node.requesters.queued.notified()).await),
+                Err(error) => {
+                    tracing::warn!(%error, "requests for storage commitment cannot be read");
+                    tokio::time::sleep(IDLE).await;
+                }
+            }
+        };
+        // What is broken off is due again when its lease is over.
+        if node.stop.run_until_cancelled(step).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn one(node: &Node, job: &Job) {
+    let done = match answer(node, job).await {
+        Ok(told) => node.archive.finish(job, &told).await,
+        Err(reason) => {
+            tracing::warn!(job = job.key, reason, "a storage commitment was not reported");
+            let retry = FIRST_RETRY.saturating_mul(1 << (job.attempts.clamp(1, 11) - 1)).min(LONGEST_RETRY);
+            node.archive.fail(job, &reason, (job.attempts < ATTEMPTS).then_some(retry)).await
+        }
+    };
+    if let Err(error) = done {
+        tracing::warn!(%error, job = job.key, "the end of a storage commitment was not written down");
+    }
+}
+
+async fn answer(node: &Node, job: &Job) -> Result<String, String> {
+    let asked: Asked = serde_json::from_value(job.payload.clone()).map_err(|error| error.to_string())?;
+    let report = judge(&node.archive, job, asked.transaction).await.map_err(|error| error.to_string())?;
+    let told = format!("{} committed, {} not", report.committed.len(), report.failed.len());
+    deliver(node, &asked.by, report).await?;
+    tracing::info!(requester = %asked.by, told, "storage commitment reported");
+    Ok(told)
+}
+
+// ---- are they here, and as they came? -------------------------------------------------------------------------------
+
+async fn judge(archive: &Archive, job: &Job, asked: Transaction) -> Result<Report, ArchiveError> {
+    let mut report = Report { transaction: asked.uid, committed: Vec::new(), failed: Vec::new() };
+    for page in asked.references.chunks(PAGE) {
+        archive.extend(job, LEASE).await?;
+        let held = held(archive, page).await?;
+        for reference in page {
+            match fault(archive, reference, held.get(reference.sop_instance.as_str())).await? {
+                None => report.committed.push(reference.clone()),
+                Some(reason) => report.failed.push((reference.clone(), reason)),
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// The rows of instances by SOP Instance UID, which may lie in several series.
+async fn held(archive: &Archive, page: &[Reference]) -> Result<HashMap<String, Vec<Row>>, ArchiveError> {
+    let mut query = Query::new(Level::Instance);
+    let uids = page.iter().map(|reference| reference.sop_instance.to_string()).collect();
+    query.conditions.insert(tags::SOP_INSTANCE_UID, Condition::AnyOf(uids));
+    let mut held: HashMap<String, Vec<Row>> = HashMap::new();
+    for row in archive.find(&query).await? {
+        let uid = row.values.get(&tags::SOP_INSTANCE_UID).cloned().unwrap_or_default();
+        held.entry(uid).or_default().push(row);
+    }
+    Ok(held)
+}
+
+/// Why we do not answer for an instance; `None`: we do.
+async fn fault(archive: &Archive, reference: &Reference, rows: Option<&Vec<Row>>) -> Result<Option<u16>, ArchiveError> {
+    let of_class = |row: &&Row| row.values.get(&tags::SOP_CLASS_UID) == Some(&reference.sop_class);
+    let Some(rows) = rows else { return Ok(Some(status::NO_SUCH_SOP_INSTANCE)) };
+    let rows: Vec<_> = rows.iter().filter(of_class).collect();
+    if rows.is_empty() {
+        return Ok(Some(CLASS_INSTANCE_CONFLICT));
+    }
+    // The requester means one of them, and does not say which.
+    for row in rows {
+        let uid = |tag: Tag| row.values.get(&tag).and_then(|text| text.parse::<Uid>().ok());
+        let (Some(study), Some(series)) = (uid(tags::STUDY_INSTANCE_UID), uid(tags::SERIES_INSTANCE_UID)) else {
+            return Ok(Some(Failure::Internal.dimse()));
+        };
+        if !is_whole(archive, &study, &series, &reference.sop_instance).await? {
+            return Ok(Some(Failure::Internal.dimse()));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads an instance to its end, where its checksum is. What cannot be reached now is no answer.
+async fn is_whole(archive: &Archive, study: &Uid, series: &Uid, sop_instance: &Uid) -> Result<bool, ArchiveError> {
+    let read = async {
+        let stored = archive.instance(study, series, sop_instance, None).await?;
+        let mut stream = archive.read_as_received(&stored).await?;
+        while stream.try_next().await?.is_some() {}
+        Ok(())
+    };
+    match read.await {
+        Ok(()) => Ok(true),
+        Err(error @ ArchiveError::Damaged(_)) => {
+            tracing::warn!(%error, %sop_instance, "no commitment for a damaged instance");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+// ---- who is told, and how -------------------------------------------------------------------------------------------
+
+async fn deliver(node: &Node, to: &AeTitle, report: Report) -> Result<(), String> {
+    if let Some(sender) = node.requesters.find(to)
+        && over_its_own(&sender, report.clone()).await
+    {
+        return Ok(());
+    }
+    let peers = node.archive.peers().await.map_err(|error| error.to_string())?;
+    let peer = peers.into_iter().find(|peer| peer.ae_title == *to);
+    let (Some(host), Some(port)) = (peer.as_ref().and_then(|p| p.host.clone()), peer.as_ref().and_then(|p| p.port))
+    else {
+        return Err(format!("{to} has closed its association, and has no host and port configured (pacs ae add)"));
+    };
+    let remote =
+        Remote { address: format!("{host}:{port}"), calling: node.config.ae_title.clone(), called: to.clone() };
+    let told = scu::report(&remote, &report).await;
+    told.map_err(|error: ScuError| format!("{to}: {error}"))
+}
+
+/// Whether the requester took the report over the association by which it asked.
+async fn over_its_own(sender: &mpsc::Sender<Delivery>, report: Report) -> bool {
+    let (answered, answer) = oneshot::channel();
+    let told = async {
+        sender.send(Delivery { report, answered }).await.ok()?;
+        answer.await.ok()
+    };
+    matches!(timeout(ANSWER_LIMIT, told).await, Ok(Some(status::SUCCESS)))
+}
