@@ -1,6 +1,6 @@
 //! Names of many languages: sent as the modalities wrote them, found and shown as the asking side writes.
 
-use scenarios::{Server, program, run, shared};
+use scenarios::{Server, peer, program, python, run, shared};
 use serde_json::Value;
 use std::{collections::BTreeSet, path::PathBuf, process::Command};
 
@@ -46,6 +46,18 @@ fn the_web_finds_names_by_pinyin_initials_and_either_kind_of_characters() {
     assert_found(&server, "PatientName=陈^*", &["Chen=陳^大文"]);
     assert_found(&server, "PatientName=*ildon*", &["Hong^Gildong=洪^吉洞"]);
     assert_eq!(found(&server, "PatientName=zs"), BTreeSet::new(), "only on request");
+}
+
+#[test]
+fn c_find_finds_names_as_they_are_typed_where_that_was_negotiated() {
+    let (Some(python), Some(server)) = (python(), filled()) else { return };
+    let port = server.dicom.to_string();
+    let told = run(Command::new(python).arg(peer("fuzzy.py")).args([&port, "zs", "zhangsan", "陈大文"]));
+    for line in
+        ["zs: 0 strict, Zhang^San=张^三", "zhangsan: 0 strict, Zhang^San=张^三", "陈大文: 0 strict, Chen=陳^大文"]
+    {
+        assert!(told.lines().any(|told| told.starts_with(line)), "{told}");
+    }
 }
 
 /// The identifiers of all C-FIND answers, as they came.

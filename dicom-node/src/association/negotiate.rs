@@ -31,6 +31,8 @@ pub struct Context {
     /// The roles of the requestor.
     pub is_scu: bool,
     pub is_scp: bool,
+    /// Names in queries are matched as a search finds them.
+    pub is_fuzzy: bool,
 }
 
 /// Accepted presentation contexts by their ID.
@@ -121,7 +123,8 @@ fn judge(
     let is_to_us = service != Service::Storage || is_scu;
     let transfer_syntax = choose(service, is_to_us, &proposed.transfer_syntaxes, config)
         .ok_or(ContextOutcome::TransferSyntaxesNotSupported)?;
-    Ok(Context { service, abstract_syntax, transfer_syntax, is_scu, is_scp })
+    let is_fuzzy = roles::is_fuzzy(user, &proposed.abstract_syntax);
+    Ok(Context { service, abstract_syntax, transfer_syntax, is_scu, is_scp, is_fuzzy })
 }
 
 /// The transfer syntax to answer with: a preferred one, else the first proposed that will do. Where we are to send and may

@@ -57,14 +57,28 @@ pub fn asked(asked: &UserInformation, sop_class: &str) -> (bool, bool) {
     role.map_or((true, false), |role| (role.scu, role.scp))
 }
 
-/// Of the query models we grant relational queries; combined date and time matching, fuzzy names, time zone adjustment
-/// and enhanced multi-frame conversion are not granted (PS3.4 §C.5.1.1). Items of other classes stay unanswered.
+/// The third byte of the information: fuzzy semantic matching of person names.
+const FUZZY: usize = 2;
+/// Relational queries, combined date and time, fuzzy names, time zone adjustment, enhanced multi-frame conversion: those of
+/// the query models that we grant (PS3.4 §C.5.1.1), and for retrieval the first alone (§C.5.2.1).
+const GRANTED: [u8; 5] = [1, 0, 1, 0, 0];
+
+/// What is granted of what is asked; items of other classes stay unanswered.
 fn extend(asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
-    let Some(Service::Find(_)) = service(&asked.sop_class, false) else { return None };
-    let len = asked.information.len().min(5);
-    let relational = asked.information.first().copied().unwrap_or_default() & 1;
-    let granted = std::iter::once(relational).chain(std::iter::repeat(0)).take(len).collect();
+    let most = match service(&asked.sop_class, false)? {
+        Service::Find(_) => GRANTED.len(),
+        Service::Move(_) | Service::Get(_) => 1,
+        _ => return None,
+    };
+    let granted = asked.information.iter().zip(GRANTED).map(|(asked, granted)| asked & granted).take(most).collect();
     Some(ExtendedNegotiation { sop_class: asked.sop_class.clone(), information: granted })
+}
+
+/// Whether person names are to be matched as a search finds them, which PS3.4 §C.2.2.2.1.1 leaves to us: by words in any
+/// order, in pinyin and by initials.
+pub fn is_fuzzy(asked: &UserInformation, sop_class: &str) -> bool {
+    let own = asked.extended.iter().filter(|item| item.sop_class == sop_class);
+    own.filter_map(extend).any(|granted| granted.information.get(FUZZY) == Some(&1))
 }
 
 #[cfg(test)]
@@ -114,14 +128,24 @@ mod tests {
     }
 
     #[test]
-    fn relational_queries_are_granted_and_no_more() {
+    fn relational_queries_and_fuzzy_names_are_granted_and_no_more() {
         let item = |class: &str, bytes: &'static [u8]| ExtendedNegotiation {
             sop_class: class.to_owned(),
             information: bytes.into(),
         };
-        let extended =
-            vec![item(STUDY_ROOT_FIND, &[1, 1, 1]), item(PATIENT_ROOT_FIND, &[]), item(CT_IMAGE_STORAGE, &[2])];
+        const STUDY_ROOT_MOVE: &str = "1.2.840.10008.5.1.4.1.2.2.2";
+        let extended = vec![
+            item(STUDY_ROOT_FIND, &[1, 1, 1, 1]),
+            item(PATIENT_ROOT_FIND, &[]),
+            item(STUDY_ROOT_MOVE, &[1, 1]),
+            item(CT_IMAGE_STORAGE, &[2]),
+        ];
+        let fuzzy = UserInformation { extended: extended.clone(), ..UserInformation::default() };
+        assert!(is_fuzzy(&fuzzy, STUDY_ROOT_FIND) && !is_fuzzy(&fuzzy, PATIENT_ROOT_FIND));
         let answer = answer(&UserInformation { extended, ..UserInformation::default() }, ALL, &NodeConfig::default());
-        assert_eq!(answer.extended, [item(STUDY_ROOT_FIND, &[1, 0, 0]), item(PATIENT_ROOT_FIND, &[])]);
+        assert_eq!(
+            answer.extended,
+            [item(STUDY_ROOT_FIND, &[1, 0, 1, 0]), item(PATIENT_ROOT_FIND, &[]), item(STUDY_ROOT_MOVE, &[1]),]
+        );
     }
 }

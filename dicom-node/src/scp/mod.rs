@@ -69,7 +69,7 @@ impl Operation {
     }
 
     fn find(request: CommandSet, context: &Context, root: Root) -> Self {
-        Self::Find(query::Find::new(request, context.transfer_syntax.clone(), root))
+        Self::Find(query::Find::new(request, context.transfer_syntax.clone(), root, context.is_fuzzy))
     }
 
     /// Takes the next piece of the data set.

@@ -28,6 +28,7 @@ const MAX_KEYS: usize = 1024;
 pub struct Find {
     pub request: CommandSet,
     root: Root,
+    is_fuzzy: bool,
     identifier: Keys,
 }
 
@@ -51,8 +52,8 @@ enum Key {
 }
 
 impl Find {
-    pub fn new(request: CommandSet, syntax: TransferSyntax, root: Root) -> Self {
-        Self { request, root, identifier: Keys::new(syntax) }
+    pub fn new(request: CommandSet, syntax: TransferSyntax, root: Root, is_fuzzy: bool) -> Self {
+        Self { request, root, is_fuzzy, identifier: Keys::new(syntax) }
     }
 
     /// Takes a piece of the identifier.
@@ -62,7 +63,8 @@ impl Find {
 
     /// Reads the identifier.
     pub fn search(&self, config: &NodeConfig) -> Result<Search, Refusal> {
-        let search = Search::read(&self.identifier.read()?, self.identifier.is_explicit(), config)?;
+        let mut search = Search::read(&self.identifier.read()?, self.identifier.is_explicit(), config)?;
+        search.query.fuzzy = self.is_fuzzy;
         self.root.refuse(search.query.level)?;
         Ok(search)
     }
@@ -199,7 +201,7 @@ mod tests {
             bytes.extend((value.len() as u32).to_le_bytes());
             bytes.extend_from_slice(value.as_bytes());
         }
-        let mut find = Find::new(CommandSet::default(), TransferSyntax::implicit_little(), root);
+        let mut find = Find::new(CommandSet::default(), TransferSyntax::implicit_little(), root, false);
         find.write(&bytes);
         find
     }
