@@ -14,9 +14,10 @@ use crate::{
     config::NodeConfig,
     dimse::{Assembler, CommandSet, Part, command::field, message},
     pdu::{Abort, AssociateRj, AssociateRq, Pdv},
-    scp::{Caller, Operation},
+    scp::{Caller, Done, Operation},
     wire::{self, Received, Wire},
 };
+use futures::{StreamExt, stream::FuturesUnordered};
 use pacs_core::{
     AeTitle, Failure, Uid,
     admission::{Admission, Pass},
@@ -31,6 +32,7 @@ use storage::{Archive, ArchiveError, AuditAction, AuditRecord};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::{JoinError, JoinHandle},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -72,6 +74,8 @@ pub(crate) struct Session<S> {
 enum Next {
     Event(Event),
     Report(Box<Delivery>),
+    /// An instance was committed, or refused.
+    Done(u8, Box<Done>),
 }
 
 /// An established association.
@@ -85,6 +89,8 @@ struct Association {
     /// Series that instances were stored in.
     series: BTreeSet<Uid>,
     reports: commitment::Reports,
+    /// Instances that are complete and not yet committed, where more than one operation at a time was agreed.
+    committing: FuturesUnordered<JoinHandle<(u8, Done)>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -102,9 +108,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             match self.next().await {
                 Next::Event(event) => self.handle(event).await,
                 Next::Report(delivery) => {
-                    if let Some(event) = self.report(*delivery).await {
-                        self.handle(event).await;
-                    }
+                    let ended = self.report(*delivery).await;
+                    self.handle_any(ended).await;
+                }
+                Next::Done(context, done) => {
+                    let ended = self.stored(context, *done).await;
+                    self.handle_any(ended).await;
                 }
             }
         }
@@ -119,18 +128,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let (stop, cut) = (self.node.stop.clone(), self.node.cut.clone());
         let may_stop = self.may_stop();
         let may_report = self.state == State::Established && may_stop;
-        let report = async {
-            match self.association.as_mut() {
-                Some(association) if may_report => association.reports.next().await,
-                _ => std::future::pending().await,
+        let own = async {
+            let Some(association) = self.association.as_mut() else { return std::future::pending().await };
+            tokio::select! {
+                Some(done) = association.committing.next() => joined(done),
+                delivery = association.reports.next(), if may_report => Next::Report(Box::new(delivery)),
+                else => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
             () = cut.cancelled() => Next::Event(self.stop_event()),
             () = stop.cancelled(), if may_stop => Next::Event(self.stop_event()),
+            // Before what else is to be read: answers make room for it.
+            next = own => next,
             received = self.wire.receive(Some(deadline)) => Next::Event(self.event(received)),
-            delivery = report => Next::Report(Box::new(delivery)),
         }
     }
 
@@ -153,7 +165,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// Whether nothing is under way that a shutdown should wait for.
     fn may_stop(&self) -> bool {
         match self.state {
-            State::Established => self.association.as_ref().is_none_or(|a| !a.assembler.is_within_message()),
+            State::Established => {
+                self.association.as_ref().is_none_or(|a| !a.assembler.is_within_message() && a.committing.is_empty())
+            }
             State::AwaitClose => false,
             _ => true,
         }
@@ -161,6 +175,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     fn stop_event(&self) -> Event {
         if self.state == State::Established { Event::Abort(Abort::NOT_SPECIFIED) } else { Event::TransportClosed }
+    }
+
+    async fn handle_any(&mut self, event: Option<Event>) {
+        if let Some(event) = event {
+            self.handle(event).await;
+        }
     }
 
     /// Drives the machine by an event and what follows from it at once.
@@ -201,6 +221,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Action::Judge(rq) => return Some(self.judge(&rq).await),
             Action::Deliver(values) => return self.deliver(values).await,
             Action::ConfirmRelease => {
+                if let Some(ended) = self.settle(0).await {
+                    return Some(ended);
+                }
                 tracing::info!("association released");
                 self.end_association().await;
                 return Some(Event::ReleaseResponse);
@@ -223,7 +246,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// Tells the archive which series may be complete.
     async fn end_association(&mut self) {
-        let Some(association) = self.association.take() else { return };
+        let Some(mut association) = self.association.take() else { return };
+        // What is complete is committed, though nobody is there to be told.
+        while let Some(done) = association.committing.next().await {
+            association.series.extend(done.ok().and_then(|(_, done)| done.series));
+        }
         let series: Vec<_> = association.series.into_iter().collect();
         if series.is_empty() {
             return;
@@ -285,6 +312,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             running: None,
             series: BTreeSet::new(),
             reports: commitment::Reports::default(),
+            committing: FuturesUnordered::new(),
             _permit: permit,
         });
         Ok(Event::Accept(Box::new(ac)))
@@ -363,6 +391,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             tracing::warn!("peer sent a response to no request of ours");
             return Some(Event::Abort(Abort::USER));
         }
+        let window = self.association.as_ref()?.agreement.window;
+        // Beside instances nothing else is under way.
+        let room = if command.command_field == field::C_STORE_RQ { window.saturating_sub(1) } else { 0 };
+        if let Some(ended) = self.settle(room).await {
+            return Some(ended);
+        }
         let node = Arc::clone(&self.node);
         let association = self.association.as_mut()?;
         let agreed = association.agreement.contexts.get(&context)?;
@@ -390,10 +424,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let (context, operation, span) = self.association.as_mut()?.running.take()?;
         match operation {
             Operation::Answered(response) => self.respond(context, &response).await,
+            Operation::Store(reception) if self.association.as_ref()?.agreement.window > 1 => {
+                let commit = async move { (context, reception.finish().await) };
+                self.association.as_mut()?.committing.push(tokio::spawn(commit.instrument(span)));
+                None
+            }
             Operation::Store(reception) => {
                 let done = reception.finish().instrument(span).await;
-                self.association.as_mut()?.series.extend(done.series);
-                self.respond(context, &done.response).await
+                self.stored(context, done).await
             }
             Operation::Find(find) => self.find(context, &find).instrument(span).await,
             Operation::Commit(commitment) => self.commit(context, &commitment).instrument(span).await,
@@ -401,10 +439,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
+    /// Answers for an instance.
+    async fn stored(&mut self, context: u8, done: Done) -> Option<Event> {
+        self.association.as_mut()?.series.extend(done.series);
+        self.respond(context, &done.response).await
+    }
+
+    /// Answers for instances until so many at most are still to be committed.
+    async fn settle(&mut self, left: usize) -> Option<Event> {
+        while self.association.as_ref()?.committing.len() > left {
+            let done = self.association.as_mut()?.committing.next().await?;
+            let ended = match joined(done) {
+                Next::Done(context, done) => self.stored(context, *done).await,
+                Next::Event(event) => Some(event),
+                Next::Report(_) => None,
+            };
+            if ended.is_some() {
+                return ended;
+            }
+        }
+        None
+    }
+
     async fn respond(&mut self, context: u8, response: &CommandSet) -> Option<Event> {
         let send_max = self.association.as_ref()?.agreement.send_max;
         let mut out = Vec::new();
         message::write(&mut out, context, response, None, send_max);
         self.send(&out).await
+    }
+}
+
+/// A task that did not end has told nobody what became of its instance: the peer is to send it again.
+fn joined(done: Result<(u8, Done), JoinError>) -> Next {
+    match done {
+        Ok((context, done)) => Next::Done(context, Box::new(done)),
+        Err(error) => {
+            tracing::error!(%error, "committing an instance broke off");
+            Next::Event(Event::Abort(Abort::NOT_SPECIFIED))
+        }
     }
 }

@@ -44,6 +44,8 @@ pub struct Agreement {
     pub contexts: Contexts,
     /// Largest variable field of a P-DATA-TF that we may send, in bytes.
     pub send_max: u32,
+    /// Operations of the peer's under way at the same time.
+    pub window: usize,
 }
 
 /// How a request ends that is not accepted.
@@ -89,7 +91,8 @@ pub fn negotiate(rq: &AssociateRq, rights: Rights, config: &NodeConfig) -> Resul
         });
     }
     let peer_max = if rq.user.max_length == 0 { config.max_pdu_length } else { rq.user.max_length };
-    let agreement = Agreement { contexts, send_max: peer_max.min(config.max_pdu_length) };
+    let window = usize::from(roles::window(&rq.user));
+    let agreement = Agreement { contexts, send_max: peer_max.min(config.max_pdu_length), window };
     let ac = AssociateAc {
         called: rq.called.clone(),
         calling: rq.calling.clone(),

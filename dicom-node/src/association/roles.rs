@@ -10,18 +10,31 @@ use crate::{
 };
 use pacs_core::part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 
+/// Instances of one association that are committed together at most; more add memory and no speed.
+const LARGEST_WINDOW: u16 = 16;
+
 /// What we say of ourselves to a peer with `rights` that asks with `asked`.
 pub fn answer(asked: &UserInformation, rights: Rights, config: &NodeConfig) -> UserInformation {
     UserInformation {
         max_length: config.max_pdu_length,
         implementation_class_uid: IMPLEMENTATION_CLASS_UID.to_owned(),
         implementation_version_name: IMPLEMENTATION_VERSION_NAME.to_owned(),
-        // One operation at a time, whatever was asked (PS3.7 §D.3.3.3); without a question that is the default.
-        asynchronous_operations: asked.asynchronous_operations.map(|_| (1, 1)),
+        // Of ours one at a time, and without a question of theirs too (PS3.7 §D.3.3.3).
+        asynchronous_operations: asked.asynchronous_operations.map(|_| (window(asked), 1)),
         roles: asked.roles.iter().map(|role| select(role, rights, config)).collect(),
         extended: asked.extended.iter().filter_map(extend).collect(),
         identity: None,
         identity_confirmed: false,
+    }
+}
+
+/// Operations that the peer may have under way at the same time.
+pub fn window(asked: &UserInformation) -> u16 {
+    match asked.asynchronous_operations {
+        // As many as we like.
+        Some((0, _)) => LARGEST_WINDOW,
+        Some((invoked, _)) => invoked.min(LARGEST_WINDOW),
+        None => 1,
     }
 }
 
@@ -90,7 +103,7 @@ mod tests {
     const ALL: Rights = Rights { store: true, find: true, retrieve: true };
 
     #[test]
-    fn the_requestor_is_scu_and_of_storage_scp_too_and_gets_one_operation_at_a_time() {
+    fn the_requestor_is_scu_and_of_storage_scp_too_and_gets_a_window_within_bounds() {
         let role = |class: &str, scu, scp| RoleSelection { sop_class: class.to_owned(), scu, scp };
         let asked = UserInformation {
             asynchronous_operations: Some((0, 8)),
@@ -103,7 +116,11 @@ mod tests {
             ..UserInformation::default()
         };
         let granted = answer(&asked, ALL, &NodeConfig::default());
-        assert_eq!(granted.asynchronous_operations, Some((1, 1)));
+        assert_eq!(granted.asynchronous_operations, Some((LARGEST_WINDOW, 1)));
+        let of = |asynchronous_operations| {
+            window(&UserInformation { asynchronous_operations, ..UserInformation::default() })
+        };
+        assert_eq!([of(None), of(Some((8, 0))), of(Some((500, 1)))], [1, 8, LARGEST_WINDOW]);
         let roles = [
             role(CT_IMAGE_STORAGE, true, true),
             role(CT_IMAGE_STORAGE, false, true),

@@ -6,6 +6,7 @@ use crate::{
 };
 use dicom_node::{
     NodeConfig,
+    dimse::CommandSet,
     pdu::{AssociateRj, Pdu},
     scu::{self, Instance, Remote, ScuError, Summary},
 };
@@ -25,6 +26,7 @@ use std::{
 use storage::{SameUidOtherContent, StorageConfig, StoredInstance};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     time::sleep,
 };
 
@@ -236,4 +238,66 @@ async fn a_user_identity_is_confirmed_or_the_association_rejected() {
             answer => assert!(!is_confirmed && answer == Some(Pdu::AssociateRj(AssociateRj::NO_REASON)), "{answer:?}"),
         }
     }
+}
+
+/// An association with a window of so many operations.
+async fn with_window(server: &Server, invoked: u16) -> TcpStream {
+    let mut stream = raw::connect(server).await;
+    let mut rq = raw::request();
+    rq.user.asynchronous_operations = Some((invoked, 1));
+    stream.write_all(&Pdu::AssociateRq(Box::new(rq)).to_bytes()).await.unwrap();
+    let Some(Pdu::AssociateAc(ac)) = raw::receive(&mut stream).await else { panic!("no association") };
+    assert_eq!(ac.user.asynchronous_operations, Some((invoked.min(16), 1)));
+    stream
+}
+
+/// C-STORE requests of so many instances, one behind the other.
+fn in_a_row(count: u16) -> Vec<u8> {
+    let one = |number: u16| {
+        let uid = format!("1.2.3.{number}");
+        let command = CommandSet { message_id: Some(number), ..raw::store_rq(&uid) };
+        raw::message(raw::STORE, &command, Some(&ct_data_set("1.2.3", &uid, b"A^B", &[1; 3000])))
+    };
+    (1..=count).flat_map(one).collect()
+}
+
+#[tokio::test]
+async fn instances_sent_without_waiting_are_each_answered_once() {
+    let server = Server::start(config()).await;
+    let mut stream = with_window(&server, 50).await;
+    stream.write_all(&in_a_row(40)).await.unwrap();
+    stream.write_all(&raw::message(raw::ECHO, &raw::echo_rq(41), None)).await.unwrap();
+    let mut answered = Vec::new();
+    while answered.len() < 41 {
+        let answer = raw::command(&mut stream).await.unwrap();
+        assert_eq!(answer.status, Some(0), "{answer:?}");
+        answered.push(answer.message_id_being_responded_to.unwrap());
+    }
+    assert_eq!(answered.pop(), Some(41), "the echo after what came before it");
+    answered.sort_unstable();
+    assert_eq!(answered, (1..=40).collect::<Vec<_>>());
+    stream.write_all(&Pdu::ReleaseRq.to_bytes()).await.unwrap();
+    assert_eq!(raw::receive(&mut stream).await, Some(Pdu::ReleaseRp));
+    assert_eq!(server.archive.find(&Query::new(Level::Instance)).await.unwrap().len(), 40);
+}
+
+#[tokio::test]
+async fn what_was_complete_when_the_peer_went_is_kept_and_answers_come_before_a_release() {
+    let server = Server::start(config()).await;
+    let mut stream = with_window(&server, 8).await;
+    stream.write_all(&[in_a_row(5), Pdu::ReleaseRq.to_bytes()].concat()).await.unwrap();
+    for _ in 0..5 {
+        assert_eq!(raw::command(&mut stream).await.unwrap().status, Some(0));
+    }
+    assert_eq!(raw::receive(&mut stream).await, Some(Pdu::ReleaseRp));
+    let mut stream = with_window(&server, 8).await;
+    stream.write_all(&in_a_row(9)).await.unwrap();
+    drop(stream);
+    for _ in 0..100 {
+        if server.archive.find(&Query::new(Level::Instance)).await.unwrap().len() == 9 {
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("instances are missing");
 }
