@@ -53,11 +53,12 @@ fn convert(
     out: &mut impl Write,
 ) -> Result<(), Unfit> {
     let mut data_set = scan(source, stored, Limits::default())?;
-    change(&mut data_set);
+    // First: where the frames are, and how they are encoded, is as it was stored.
     let frames = match FrameLayout::of(&data_set) {
         Some(layout @ FrameLayout::Encapsulated { .. }) => Some((Decoder::of(&data_set, stored)?, layout)),
         _ => None,
     };
+    change(&mut data_set);
     let Some((decoder, layout)) = frames else {
         return stretches(source, &write_converted(&data_set, stored, target)?, out);
     };
@@ -180,4 +181,90 @@ fn swap(source: &mut (impl Read + Seek), start: u64, end: u64, width: usize, out
         at = next;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        part10::read_meta,
+        pixel::Lossless,
+        recompress::{
+            recompress,
+            tests::{PIXELS, file},
+        },
+        transfer_syntax::IMPLICIT_VR_LITTLE_ENDIAN,
+    };
+
+    fn native(file: &[u8], target: &TransferSyntax) -> Result<Vec<u8>, Unfit> {
+        let mut source = Cursor::new(file);
+        let meta = read_meta(&mut source).expect("meta");
+        let mut out = Vec::new();
+        write_native(&mut source, &meta.transfer_syntax, meta.data_set_offset, |_| (), target, &mut out)?;
+        Ok(out)
+    }
+
+    fn data_set(file: &[u8]) -> Vec<u8> {
+        let start = read_meta(&mut Cursor::new(file)).expect("meta").data_set_offset as usize;
+        file[start..].to_vec()
+    }
+
+    #[test]
+    fn what_was_compressed_comes_out_as_it_went_in() {
+        let original = file(12, &[], &PIXELS);
+        for target in Lossless::ALL {
+            let mut compressed = Cursor::new(Vec::new());
+            recompress(&mut Cursor::new(&original), target, &mut compressed).expect("compressed");
+            let written = native(compressed.get_ref(), &TransferSyntax::explicit_little()).expect("native");
+            assert_eq!(written, data_set(&original));
+        }
+    }
+
+    #[test]
+    fn implicit_vr_and_back_is_the_same() {
+        let original = file(12, &[], &PIXELS);
+        let implicit = TransferSyntax::new(IMPLICIT_VR_LITTLE_ENDIAN.parse().expect("a UID"));
+        let written = native(&original, &implicit).expect("implicit");
+        assert!(written.len() < data_set(&original).len() && written != data_set(&original));
+        let mut back = Vec::new();
+        let target = TransferSyntax::explicit_little();
+        write_native(&mut Cursor::new(&written), &implicit, 0, |_| (), &target, &mut back).expect("explicit");
+        // The private element is of no known VR then.
+        let known = back.len() - 16;
+        assert_eq!(back[..known], data_set(&original)[..known]);
+    }
+
+    #[test]
+    fn big_endian_is_turned_value_by_value() {
+        let big = TransferSyntax::new("1.2.840.10008.1.2.2".parse().expect("a UID"));
+        let element = |group: u8, element: u8, vr: &[u8; 2], value: &[u8]| {
+            [&[0, group, 0, element, vr[0], vr[1], 0, value.len() as u8], value].concat()
+        };
+        let words = [&[0x7F, 0xE0, 0, 0x10, b'O', b'W', 0, 0, 0, 0, 0, 4][..], &[1, 2, 3, 4]].concat();
+        let source = [element(0x28, 0x10, b"US", &[1, 0]), words].concat();
+        let mut out = Vec::new();
+        let target = TransferSyntax::explicit_little();
+        write_native(&mut Cursor::new(source), &big, 0, |_| (), &target, &mut out).expect("turned");
+        assert_eq!(out, b"\x28\0\x10\0US\x02\0\0\x01\xE0\x7F\x10\0OW\0\0\x04\0\0\0\x02\x01\x04\x03");
+    }
+
+    #[test]
+    fn a_change_is_written_and_what_cannot_be_decoded_is_told() {
+        let original = file(12, &[], &PIXELS);
+        let mut compressed = Cursor::new(Vec::new());
+        recompress(&mut Cursor::new(&original), Lossless::JpegLs, &mut compressed).expect("compressed");
+        let mut file = compressed.into_inner();
+        let meta = read_meta(&mut Cursor::new(&file)).expect("meta");
+        let drop_frames = |data_set: &mut DataSet| data_set.elements.retain(|e| e.tag != tags::NUMBER_OF_FRAMES);
+        let mut out = Vec::new();
+        let target = TransferSyntax::explicit_little();
+        let start = meta.data_set_offset;
+        write_native(&mut Cursor::new(&file), &meta.transfer_syntax, start, drop_frames, &target, &mut out)
+            .expect("written");
+        let number_of_frames = b"\x28\0\x08\0IS\x02\x002 ".len();
+        assert_eq!(out.len(), data_set(&original).len() - number_of_frames, "the frames are those that there are");
+        let marker = file.windows(2).rposition(|pair| pair == [0xFF, 0xD8]).expect("a frame");
+        file[marker] = 0;
+        assert!(native(&file, &target).is_err());
+    }
 }

@@ -183,7 +183,7 @@ fn copy(source: &mut (impl Read + Seek), range: Range<u64>, out: &mut impl Write
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{TransferSyntax, Uid, part10::write_meta};
     use std::io::Cursor;
@@ -191,7 +191,7 @@ mod tests {
     const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 
     /// A file of two frames of 2 × 2 pixels; `extra` stands before the pixels, and a private element behind them.
-    fn file(bits_stored: u8, extra: &[u8], pixels: &[u8; 16]) -> Vec<u8> {
+    pub(crate) fn file(bits_stored: u8, extra: &[u8], pixels: &[u8; 16]) -> Vec<u8> {
         let uid = |text: &str| text.parse::<Uid>().expect("a UID");
         let mut file = write_meta(&uid(CT), &uid("1.2.3"), &TransferSyntax::explicit_little(), Some("TEST"));
         let short = |element: u8, value: u8| [0x28, 0, element, 0, b'U', b'S', 2, 0, value, 0];
@@ -209,7 +209,7 @@ mod tests {
         file
     }
 
-    const PIXELS: [u8; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0];
+    pub(crate) const PIXELS: [u8; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0];
 
     fn recompressed(file: &[u8], target: Lossless) -> Result<Vec<u8>, Unfit> {
         let mut out = Cursor::new(Vec::new());
