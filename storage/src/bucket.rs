@@ -12,8 +12,9 @@ use url::Url;
 /// reads should learn soon that the store is away.
 const RETRIES: usize = 6;
 const RETRY_FOR: Duration = Duration::from_secs(120);
-/// A request may take so long: all parts that go up at the same time share what may be a hospital's thin line, 1 MB/s.
-const TIMEOUT: Duration = Duration::from_secs(120);
+/// A request may take so long: the longest part, of 128 MB, and what goes up beside it share what may be a hospital's thin
+/// line, 1 MB/s.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The builders of the three clouds are alike and share no trait.
 macro_rules! built {

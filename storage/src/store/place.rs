@@ -1,13 +1,13 @@
 //! One place of objects: files of a local folder, or a bucket by URL.
 
-use super::upload::upload;
+use super::upload::{Turn, part_len, upload};
 use crate::{bucket, error::ArchiveError, ingest::blocking};
 use bytes::Bytes;
 use futures::{
     StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use object_store::{GetOptions, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key};
+use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path as Key};
 use std::{
     fs::File,
     io::Read,
@@ -31,6 +31,7 @@ pub(super) struct Place {
     prefix: Key,
     /// Set when objects are files of ours: then a file is put by a rename.
     folder: Option<PathBuf>,
+    turn: Arc<Turn>,
 }
 
 impl Place {
@@ -44,7 +45,7 @@ impl Place {
             }
             _ => {
                 let (store, prefix) = bucket::open(&url)?;
-                Ok(Self { store, prefix, folder: None })
+                Ok(Self { store, prefix, folder: None, turn: Arc::default() })
             }
         }
     }
@@ -58,14 +59,14 @@ impl Place {
     pub(super) fn within(&self, prefix: &str) -> Self {
         let folder = self.folder.as_ref().map(|folder| folder.join(prefix));
         let parts = self.prefix.parts().chain(prefix.split('/').filter(|part| !part.is_empty()).map(Into::into));
-        Self { store: self.store.clone(), prefix: parts.collect(), folder }
+        Self { prefix: parts.collect(), folder, ..self.clone() }
     }
 
     pub(super) async fn of_folder(folder: PathBuf) -> Result<Self, ArchiveError> {
         tokio::fs::create_dir_all(&folder).await?;
         let folder = tokio::fs::canonicalize(&folder).await?;
         let store = Arc::new(LocalFileSystem::new_with_prefix(&folder)?);
-        Ok(Self { store, prefix: Key::default(), folder: Some(folder) })
+        Ok(Self { store, prefix: Key::default(), folder: Some(folder), turn: Arc::default() })
     }
 
     /// Whether objects are files of ours.
@@ -102,7 +103,7 @@ impl Place {
 
     /// As [`Self::put`], of about `len` bytes that come as a stream.
     pub(super) async fn put_stream(&self, bytes: Stream, len: u64, key: &str) -> Result<(), ArchiveError> {
-        upload(&*self.store, &self.key(key)?, bytes, len).await?;
+        upload(&*self.store, &self.turn, &self.key(key)?, bytes, len).await?;
         match &self.folder {
             Some(folder) => {
                 let (folder, target) = (folder.clone(), folder.join(key));
@@ -112,11 +113,14 @@ impl Place {
         }
     }
 
-    /// An object as a stream, and its length.
+    /// An object as a stream, and its length. Asked for part by part as it is read: an answer breaks off when its reader
+    /// has other things to do for longer than a request may take.
     pub(super) async fn stream_whole(&self, key: &str) -> Result<(Stream, u64), ArchiveError> {
-        let found = self.store.get(&self.key(key)?).await?;
-        let len = found.meta.size;
-        Ok((found.into_stream().map_err(ArchiveError::from).boxed(), len))
+        let meta = self.store.head(&self.key(key)?).await?;
+        let (store, len, step) = (self.store.clone(), meta.size, part_len(meta.size));
+        let starts = stream::iter((0..len.div_ceil(step)).map(move |number| Ok(number * step)));
+        let parts = starts.and_then(move |start| part(store.clone(), meta.clone(), start..len.min(start + step)));
+        Ok((parts.try_flatten().boxed(), len))
     }
 
     /// Bytes of an object, `None` if there is no such object.
@@ -213,6 +217,16 @@ impl Place {
     }
 }
 
+/// A part of an object, which must still be the one that it was.
+async fn part(store: Arc<dyn ObjectStore>, object: ObjectMeta, range: Range<u64>) -> Result<Stream, ArchiveError> {
+    let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+    let found = store.get_opts(&object.location, options).await?;
+    if found.meta.e_tag != object.e_tag {
+        return Err(ArchiveError::Internal(format!("{} was put again while it was read", object.location)));
+    }
+    Ok(found.into_stream().map_err(ArchiveError::from).boxed())
+}
+
 /// What a reader gives, in steps.
 fn steps(source: Source) -> Stream {
     let step = |mut source: Source| async move {
@@ -279,4 +293,42 @@ fn make_folders(folder: &Path, root: &Path) -> std::io::Result<()> {
 /// Makes the names in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const LEN: u64 = 30 << 20;
+
+    async fn memory() -> Place {
+        Place::by_url("memory:///a").await.expect("a place")
+    }
+
+    async fn put(place: &Place, fill: u8) -> Result<(), ArchiveError> {
+        place.put(Box::new(std::io::repeat(fill).take(LEN)), LEN, "object").await
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_stands_still_holds_up_no_other_store() {
+        let [slow, own] = [memory().await, memory().await];
+        let standing = tokio::spawn(async move { slow.put_stream(stream::pending().boxed(), LEN, "object").await });
+        tokio::task::yield_now().await;
+        tokio::time::timeout(Duration::from_secs(10), put(&own, 1)).await.expect("its turn").expect("put");
+        standing.abort();
+    }
+
+    #[tokio::test]
+    async fn what_is_put_again_while_it_is_read_is_not_mixed() {
+        let place = memory().await;
+        put(&place, 1).await.expect("put");
+        let (mut whole, len) = place.stream_whole("object").await.expect("a stream");
+        assert!(len == LEN && whole.try_next().await.expect("a piece").is_some_and(|piece| piece[..] == [1; 10 << 20]));
+        put(&place, 2).await.expect("put again");
+        assert!(whole.try_next().await.is_err());
+        let (whole, _) = place.stream_whole("object").await.expect("a stream");
+        let whole: Vec<_> = whole.try_collect().await.expect("all of it");
+        assert!(whole.concat() == vec![2; LEN as usize]);
+    }
 }

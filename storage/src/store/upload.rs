@@ -13,13 +13,20 @@ const LARGEST_PART: u64 = 128 << 20;
 /// As many, unless they would be larger than the largest.
 const PARTS: u64 = 3;
 
-/// Longer parts than the smallest are in memory one at a time.
-static LONG_PART: Mutex<()> = Mutex::const_new(());
+/// Longer parts than the smallest are in memory one at a time: whose turn it is. Each store has its own, for that of another
+/// site may be slow, and what has come in must not wait for it.
+pub(super) type Turn = Mutex<()>;
 
 /// Makes an object of about `len` bytes; there as a whole or not at all when this returns.
-pub(super) async fn upload(store: &dyn ObjectStore, key: &Key, bytes: Stream, len: u64) -> Result<(), ArchiveError> {
+pub(super) async fn upload(
+    store: &dyn ObjectStore,
+    turn: &Turn,
+    key: &Key,
+    bytes: Stream,
+    len: u64,
+) -> Result<(), ArchiveError> {
     let part = part_len(len);
-    let _turn = if part > SMALLEST_PART { Some(LONG_PART.lock().await) } else { None };
+    let _turn = if part > SMALLEST_PART { Some(turn.lock().await) } else { None };
     let mut parts = Parts { bytes, rest: Bytes::new(), len: usize::try_from(part).unwrap_or(usize::MAX) };
     let first = parts.next().await?;
     if first.content_length() < parts.len {
@@ -46,7 +53,7 @@ async fn send(upload: &mut dyn MultipartUpload, first: PutPayload, parts: &mut P
 }
 
 /// How long the parts of an object are.
-fn part_len(len: u64) -> u64 {
+pub(super) fn part_len(len: u64) -> u64 {
     let part = len.div_ceil(PARTS).clamp(SMALLEST_PART, LARGEST_PART);
     // Whole megabytes: sealing and reading go in steps of one.
     part.next_multiple_of(1 << 20)
@@ -109,7 +116,7 @@ mod tests {
             for piece in [1 << 20, 3_000_001, 30 << 20] {
                 let pieces: Vec<_> = whole.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
                 let key = Key::from("object");
-                upload(&store, &key, stream::iter(pieces).boxed(), len as u64).await.expect("put");
+                upload(&store, &Turn::default(), &key, stream::iter(pieces).boxed(), len as u64).await.expect("put");
                 let there = store.get(&key).await.expect("it is there").bytes().await.expect("its bytes");
                 assert!(there == whole, "{len} bytes in pieces of {piece}");
             }
@@ -121,7 +128,7 @@ mod tests {
         let store = InMemory::new();
         let pieces = [Ok(Bytes::from(vec![1; 9 << 20])), Err(ArchiveError::Internal("broken off".into()))];
         let key = Key::from("object");
-        upload(&store, &key, stream::iter(pieces).boxed(), 20 << 20).await.expect_err("a failure");
+        upload(&store, &Turn::default(), &key, stream::iter(pieces).boxed(), 20 << 20).await.expect_err("a failure");
         assert!(store.get(&key).await.is_err());
     }
 }
