@@ -42,9 +42,16 @@ impl Store {
         Ok(Self { own: Place::at(place).await?, cold: None })
     }
 
-    /// This store, with cold objects in another place, named as in [`Self::at`].
+    /// This store, with cold objects in another place, named as in [`Self::at`]; beside it or the same, lest one tell of
+    /// the other's objects as its own.
     pub(crate) async fn with_cold(self, place: &str) -> Result<Self, ArchiveError> {
-        Ok(Self { cold: Some(Place::at(place).await?), ..self })
+        let cold = Place::at(place).await?;
+        if cold.is_part_of(&self.own) || self.own.is_part_of(&cold) {
+            return Err(ArchiveError::Config(
+                "storage.cold_url and the archive's own store lie one in the other: choose a place beside it".into(),
+            ));
+        }
+        Ok(Self { cold: Some(cold), ..self })
     }
 
     /// What lies under a prefix of this store, as a store of its own.
@@ -165,6 +172,25 @@ mod tests {
         assert_eq!(store.keys_under("cold/77").await.expect("listed"), ["cold/77/1.2/b.tar"]);
         let listed: BTreeSet<String> = store.list().map_ok(|(key, _)| key).try_collect().await.expect("listed");
         assert_eq!(listed, BTreeSet::from(["77/1.2/a.tar", "cold/77/1.2/b.tar"].map(str::to_owned)));
+    }
+
+    #[tokio::test]
+    async fn a_store_within_the_other_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let own = folder.path().join("own").display().to_string();
+        let check = async |own: &str, cold: &str, expected: bool| {
+            let taken = Store::at(own).await.expect("a store").with_cold(cold).await.is_ok();
+            assert_eq!(taken, expected, "{own} with {cold}");
+        };
+        check(&own, &format!("{own}/archive"), false).await;
+        check(&own, &folder.path().display().to_string(), false).await;
+        check(&own, &format!("{own}-cold"), true).await;
+        let bucket = "s3://bucket/own?region=x";
+        check(bucket, "s3://bucket/own/archive?region=x", false).await;
+        check(bucket, "s3://bucket?region=x", false).await;
+        for beside in ["s3://bucket/own-cold?region=x", "s3://bucket/own?region=x", "s3://other?region=x", &own] {
+            check(bucket, beside, true).await;
+        }
     }
 
     #[tokio::test]

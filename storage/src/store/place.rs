@@ -29,6 +29,8 @@ pub(super) struct Place {
     store: Arc<dyn ObjectStore>,
     /// Where keys start in the store.
     prefix: Key,
+    /// The URL without a path, of a bucket.
+    site: Option<url::Url>,
     /// Set when objects are files of ours: then a file is put by a rename.
     folder: Option<PathBuf>,
     turn: Arc<Turn>,
@@ -45,7 +47,9 @@ impl Place {
             }
             _ => {
                 let (store, prefix) = bucket::open(&url)?;
-                Ok(Self { store, prefix, folder: None, turn: Arc::default() })
+                let mut site = url.clone();
+                site.set_path("");
+                Ok(Self { store, prefix, site: Some(site), folder: None, turn: Arc::default() })
             }
         }
     }
@@ -66,12 +70,23 @@ impl Place {
         tokio::fs::create_dir_all(&folder).await?;
         let folder = tokio::fs::canonicalize(&folder).await?;
         let store = Arc::new(LocalFileSystem::new_with_prefix(&folder)?);
-        Ok(Self { store, prefix: Key::default(), folder: Some(folder), turn: Arc::default() })
+        Ok(Self { store, prefix: Key::default(), site: None, folder: Some(folder), turn: Arc::default() })
     }
 
     /// Whether objects are files of ours.
     pub(super) fn is_local(&self) -> bool {
         self.folder.is_some()
+    }
+
+    /// Whether this place is a part of another, whose list then tells of its objects too.
+    pub(super) fn is_part_of(&self, other: &Self) -> bool {
+        match (&self.folder, &other.folder) {
+            (Some(folder), Some(around)) => folder != around && folder.starts_with(around),
+            (None, None) => {
+                self.site == other.site && self.prefix != other.prefix && self.prefix.prefix_matches(&other.prefix)
+            }
+            _ => false,
+        }
     }
 
     /// Makes a synced file an object: by a rename where objects are files. Durable when this returns.
