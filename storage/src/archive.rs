@@ -106,7 +106,13 @@ impl Archive {
     /// As [`Self::check`], for the cold store; `None` if there is none.
     pub async fn check_cold_store(&self) -> Option<Result<(), ArchiveError>> {
         let store = &self.inner.objects.store;
-        if store.has_cold() { Some(store.check_cold().await) } else { None }
+        if !store.has_cold() {
+            return None;
+        }
+        Some(match store.check_cold().await {
+            Ok(()) => self.inner.refuse_other_cold_store().await,
+            refused => refused,
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use crate::{
     error::ArchiveError,
     pack::{BLOCK, Record, Trailer, read_trailer, record_offset},
     read::{Place, place},
+    tiers::is_cold,
 };
 use flate2::read::GzDecoder;
 use futures::TryStreamExt;
@@ -212,11 +213,12 @@ impl Inner {
         if is_sure { Ok(Some(what)) } else { Err(error) }
     }
 
-    /// Whether others of the newest packs are there, and open where they have this lock. If there is no other pack, what is
-    /// said of this one stands for the store or the key ring, which an administrator has to look at.
+    /// Whether others of the newest packs of the same store are there, and open where they have this lock. If there is no
+    /// other pack, what is said of this one stands for the store or the key ring, which an administrator has to look at.
     async fn is_another_there(&self, place: &Place, lock: Option<&Lock>) -> Result<bool, ArchiveError> {
         let ending = lock.map_or_else(|| "%".to_owned(), |lock| format!("%.{lock}.%"));
-        let others = sqlx::query(OTHER_PACKS).bind(&place.key).bind(ending).bind(OTHERS);
+        let others =
+            sqlx::query(OTHER_PACKS).bind(&place.key).bind(ending).bind(OTHERS).bind(i64::from(is_cold(&place.key)));
         for row in others.fetch_all(&self.database.pool).await? {
             let key: String = row.try_get(0)?;
             if matches!(self.objects.len(&key).await, Ok(Some(_))) {
@@ -331,4 +333,5 @@ const BEHIND: &str = "select i.instance_key from instance i join pack p on p.pac
 
 const OTHER_PACKS: &str = "select object_key from pack
     where object_key <> $1 and sealed = 1 and object_key like $2
+        and case when substr(object_key, 1, 5) = 'cold/' then 1 else 0 end = $4
     order by pack_key desc limit $3";

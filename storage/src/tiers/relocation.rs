@@ -31,6 +31,8 @@ const ATTEMPTS: i64 = 20;
 const PAGE: i64 = 500;
 /// Where the place of the round is kept, among those who follow the archive.
 const PLACE: &str = "cool";
+/// Cold packs that tell whether a cold store is the one that they are in.
+const LOOKED_FOR: i64 = 3;
 
 /// Where a pack lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,9 @@ impl Archive {
     /// Moves the sealed packs of a study. `progress` hears what was done so far.
     pub async fn move_study(&self, study: &Uid, tier: Tier, progress: impl Fn(&Moved)) -> Result<Moved, ArchiveError> {
         self.refuse_without_cold_store()?;
+        if tier == Tier::Cold {
+            self.inner.refuse_other_cold_store().await?;
+        }
         let packs = sqlx::query(OF_STUDY).bind(study.as_str()).fetch_all(&self.inner.database.pool).await?;
         if packs.is_empty() {
             return Err(ArchiveError::NotFound(format!("study {study}, or a sealed pack of it,")));
@@ -89,6 +94,7 @@ impl Archive {
     /// Moves all that the rules of the configuration speak of to the cold store; with `is_trial` tells what that would be.
     pub async fn cool(&self, is_trial: bool, progress: impl Fn(&Moved)) -> Result<Moved, ArchiveError> {
         self.refuse_without_cold_store()?;
+        self.inner.refuse_other_cold_store().await?;
         let (mut done, mut after) = (Moved::default(), 0);
         while let Some(last) = self.cool_page(after, is_trial, None, &mut done).await? {
             after = last;
@@ -108,6 +114,7 @@ impl Archive {
         let Some(job) = self.claim(KIND, &format!("{}", std::process::id()), LEASE).await? else { return Ok(()) };
         let mut done = Moved::default();
         let round = async {
+            self.inner.refuse_other_cold_store().await?;
             let mut after = self.consumer_position(PLACE).await?;
             while let Some(last) = self.cool_page(after, false, Some(&job), &mut done).await? {
                 after = last;
@@ -216,6 +223,21 @@ impl Inner {
         Ok(len)
     }
 
+    /// Refuses a cold store that lacks the newest cold packs: a disk that is not mounted, or another one. What is put there
+    /// would be lost with it. One that is away refuses by itself.
+    pub(crate) async fn refuse_other_cold_store(&self) -> Result<(), ArchiveError> {
+        let rows = sqlx::query(NEWEST_COLD).bind(LOOKED_FOR).fetch_all(&self.database.pool).await?;
+        for row in &rows {
+            if !matches!(self.objects.store.len(row.try_get(0)?).await, Ok(None)) {
+                return Ok(());
+            }
+        }
+        let Some(key) = rows.first().map(|row| row.try_get::<String, _>(0)).transpose()? else { return Ok(()) };
+        Err(ArchiveError::Conflict(format!(
+            "pack {key} is not in the cold store: is its disk mounted, and storage.cold_url the right place?"
+        )))
+    }
+
     /// Remembers that there is a cold store if this is a key of it.
     pub(crate) async fn mark_cold(&self, key: &str) -> Result<(), ArchiveError> {
         if is_cold(key) {
@@ -261,6 +283,10 @@ fn told(study: Option<String>, detail: String) -> AuditRecord {
 }
 
 const SWITCH: &str = "update pack set object_key = $2 where object_key = $1 and sealed = 1";
+
+const NEWEST_COLD: &str = "select object_key from pack where sealed = 1 and substr(object_key, 1, 5) = 'cold/'
+        and object_key not in (select object_key from damage where mended_at = 0)
+    order by pack_key desc limit $1";
 
 const OF_STUDY: &str = "select p.object_key from study st join series se on se.study_key = st.study_key
         join pack p on p.series_key = se.series_key

@@ -319,3 +319,25 @@ async fn a_pack_moves_while_it_is_made_anew_and_read_and_nothing_is_lost() {
     archive.remove_doomed_objects().await.expect("removed");
     assert_reads_back(&archive, &(1..=12).collect::<Vec<_>>()).await;
 }
+
+#[tokio::test]
+async fn a_cold_folder_that_is_not_mounted_is_no_damage_and_gets_nothing() {
+    let home = with_cold_folder(sqlite_and_folder());
+    let archive = filled(&home).await;
+    Slice::new("1.3", "1.3.1", "1.3.1.1").sent_to(&archive).await;
+    seal(&archive).await;
+    moved(&archive, Tier::Cold).await;
+    archive.move_study(&uid("1.3"), Tier::Cold, |_| ()).await.expect("moved");
+    let (mounted, away) = (cold_folder(&home), home.config.data_dir.join("../away"));
+    std::fs::rename(&mounted, &away).expect("unmounted");
+    std::fs::create_dir(&mounted).expect("an empty folder in its place");
+    assert_eq!(scrub(&archive).await.len(), 4, "they cannot be read");
+    assert_eq!(archive.damage(true).await.expect("the list"), []);
+    let refused = archive.move_study(&uid("1.2"), Tier::Cold, |_| ()).await.expect_err("refused");
+    assert!(refused.to_string().contains("storage.cold_url"), "{refused}");
+    assert!(archive.check_cold_store().await.expect("there is one").is_err());
+    std::fs::remove_dir_all(&mounted).expect("removed");
+    std::fs::rename(&away, &mounted).expect("mounted again");
+    assert_reads_back(&archive, &[1, 2, 3]).await;
+    archive.check_cold_store().await.expect("there is one").expect("it is the right one");
+}
