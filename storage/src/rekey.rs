@@ -9,7 +9,7 @@ use crate::{
     error::ArchiveError,
 };
 use sqlx::Row;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Rows looked at in one go.
 const PAGE: i64 = 500;
@@ -103,7 +103,7 @@ impl Inner {
         }
     }
 
-    async fn rekey(&self, key: &str) -> Result<u64, ArchiveError> {
+    async fn rekey(self: &Arc<Self>, key: &str) -> Result<u64, ArchiveError> {
         let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
         self.relocate(key, &self.packs.naming().new_key(folder)).await
     }

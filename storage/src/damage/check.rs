@@ -1,10 +1,14 @@
 //! Reading through what is stored: an instance with its record and their TAR headers, and a pack's own parts.
 
-use super::what::{What, suspected};
+use super::{
+    IN_PACK,
+    what::{What, suspected},
+};
 use crate::{
     archive::Inner,
     encryption::{EncryptionError, Lock},
     error::ArchiveError,
+    ingest::blocking,
     pack::{BLOCK, Record, Trailer, read_trailer, record_offset},
     read::{Place, place},
     tiers::is_cold,
@@ -12,10 +16,18 @@ use crate::{
 use flate2::read::GzDecoder;
 use futures::TryStreamExt;
 use sqlx::{Row, any::AnyRow};
-use std::{io::Read, ops::Range, sync::Arc};
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    ops::Range,
+    path::Path,
+    sync::Arc,
+};
 
 /// Other packs that are looked for when one is missing, or does not open.
 const OTHERS: i64 = 3;
+/// Bytes of a file read in one go.
+const STEP: usize = 256 << 10;
 
 /// An instance, or an object of no patient, as a check needs it.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +85,27 @@ impl Parts {
                 index_len: number(5)?,
             },
         })
+    }
+
+    fn start(&self) -> u64 {
+        self.trailer.metadata_offset.saturating_sub(BLOCK)
+    }
+
+    /// `bytes` are those from the start to the end of the pack.
+    fn are_whole(&self, bytes: &[u8]) -> bool {
+        let start = self.start();
+        let part = |offset: u64, len: u64| {
+            let at = usize::try_from(offset.checked_sub(start)?).ok()?;
+            bytes.get(at..at.checked_add(usize::try_from(len).ok()?)?)
+        };
+        let inflates = |offset, len| part(offset, len).is_some_and(inflates);
+        let Trailer { metadata_offset, metadata_len, index_offset, index_len } = self.trailer;
+        let headers = [start, index_offset.saturating_sub(BLOCK)];
+        inflates(metadata_offset, metadata_len)
+            && inflates(index_offset, index_len)
+            && headers.into_iter().all(|at| part(at, BLOCK).is_some_and(is_header))
+            && read_trailer(bytes.get(bytes.len().saturating_sub(4 * BLOCK as usize)..).unwrap_or_default())
+                .is_ok_and(|trailer| trailer == self.trailer)
     }
 }
 
@@ -171,20 +204,26 @@ impl Inner {
     }
 
     async fn read_parts(&self, parts: &Parts) -> Result<bool, ArchiveError> {
-        let start = parts.trailer.metadata_offset.saturating_sub(BLOCK);
-        let bytes = self.objects.stored().read_range(&parts.place.key, start..parts.byte_len).await?;
-        let part = |offset: u64, len: u64| {
-            let at = usize::try_from(offset.checked_sub(start)?).ok()?;
-            bytes.get(at..at.checked_add(usize::try_from(len).ok()?)?)
-        };
-        let inflates = |offset, len| part(offset, len).is_some_and(inflates);
-        let Trailer { metadata_offset, metadata_len, index_offset, index_len } = parts.trailer;
-        let headers = [start, index_offset.saturating_sub(BLOCK)];
-        Ok(inflates(metadata_offset, metadata_len)
-            && inflates(index_offset, index_len)
-            && headers.into_iter().all(|at| part(at, BLOCK).is_some_and(is_header))
-            && read_trailer(bytes.get(bytes.len().saturating_sub(4 * BLOCK as usize)..).unwrap_or_default())
-                .is_ok_and(|trailer| trailer == parts.trailer))
+        let bytes = self.objects.stored().read_range(&parts.place.key, parts.start()..parts.byte_len).await?;
+        Ok(parts.are_whole(&bytes))
+    }
+
+    /// Whether a file is a sealed pack as the catalog knows it, with all that is in it.
+    pub(crate) async fn is_copy_whole(&self, object_key: &str, copy: &Path) -> Result<bool, ArchiveError> {
+        let mut things = Vec::new();
+        for row in sqlx::query(IN_PACK).bind(object_key).fetch_all(&self.database.pool).await? {
+            things.extend(self.thing(row.try_get(0)?).await?.filter(|thing| thing.place.key == object_key));
+        }
+        let (parts, copy) = (self.parts(object_key).await?, copy.to_owned());
+        blocking(move || {
+            for thing in &things {
+                if !is_thing_in(thing, &copy)? {
+                    return Ok(false);
+                }
+            }
+            parts.map_or(Ok(true), |parts| are_parts_in(&parts, &copy))
+        })
+        .await
     }
 
     /// What the error of a second reading tells of: a whole store or a key that is not there is no damage.
@@ -279,6 +318,29 @@ impl<'a> Seen<'a> {
         let (key, actual) = (self.thing.place.key.clone(), self.thing.len - self.left);
         ArchiveError::Truncated { key, expected: self.thing.len, actual }
     }
+}
+
+/// Whether a thing lies whole in a file that should be its pack.
+fn is_thing_in(thing: &Thing, pack: &Path) -> Result<bool, ArchiveError> {
+    let (stretch, mut file) = (thing.stretch(), File::open(pack)?);
+    file.seek(SeekFrom::Start(stretch.start))?;
+    let mut left = file.take(stretch.end.saturating_sub(stretch.start));
+    let (mut seen, mut buffer) = (Seen::new(thing), vec![0; STEP]);
+    loop {
+        let read = left.read(&mut buffer)?;
+        match buffer.get(..read).filter(|piece| !piece.is_empty()) {
+            Some(piece) => seen.take(piece),
+            None => return Ok(seen.is_whole() == Some(true) && seen.is_all() && seen.is_framed()),
+        }
+    }
+}
+
+/// As [`is_thing_in`], of the pack's own parts.
+fn are_parts_in(parts: &Parts, pack: &Path) -> Result<bool, ArchiveError> {
+    let (mut file, mut bytes) = (File::open(pack)?, Vec::new());
+    file.seek(SeekFrom::Start(parts.start()))?;
+    file.read_to_end(&mut bytes)?;
+    Ok(parts.start().saturating_add(bytes.len() as u64) == parts.byte_len && parts.are_whole(&bytes))
 }
 
 /// Whether a block is a TAR header that fits its own checksum.

@@ -56,7 +56,7 @@ pub struct Damage {
     pub what: What,
     /// Milliseconds since 1970-01-01 UTC.
     pub found_at: i64,
-    /// `scrub`, `verify`, `reading`, `replica`, `restore` or `repair`.
+    /// `scrub`, `verify`, `reading`, `replica`, `tier`, `restore` or `repair`.
     pub found_by: String,
     /// 0: not yet.
     pub mended_at: i64,

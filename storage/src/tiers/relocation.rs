@@ -18,7 +18,7 @@ use crate::{
 };
 use pacs_core::Uid;
 use sqlx::{Row, any::AnyRow};
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 
 /// The kind of its jobs: one a day, for whichever process takes it.
@@ -33,6 +33,8 @@ const PAGE: i64 = 500;
 const PLACE: &str = "cool";
 /// Cold packs that tell whether a cold store is the one that they are in.
 const LOOKED_FOR: i64 = 3;
+/// Who finds damage here.
+const BY: &str = "tier";
 
 /// Where a pack lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +188,7 @@ impl Archive {
 }
 
 impl Inner {
-    async fn move_pack(&self, key: &str, tier: Tier, done: &mut Moved) {
+    async fn move_pack(self: &Arc<Self>, key: &str, tier: Tier, done: &mut Moved) {
         let folder = series_folder(key);
         let folder = if tier == Tier::Cold { cold(folder) } else { hot(folder).to_owned() };
         if is_cold(key) == (tier == Tier::Cold) {
@@ -203,12 +205,13 @@ impl Inner {
     }
 
     /// Makes another object of a pack; its bytes are the same, and what lies where in it. Returns how many bytes.
-    pub(crate) async fn relocate(&self, key: &str, to: &str) -> Result<u64, ArchiveError> {
+    pub(crate) async fn relocate(self: &Arc<Self>, key: &str, to: &str) -> Result<u64, ArchiveError> {
         if self.is_pack_damaged(key).await? {
             return Err(ArchiveError::Conflict("it is damaged: see `pacs damage list`".into()));
         }
         let copy = self.packs.scratch()?;
         let len = self.objects.download(key, &copy).await?;
+        self.check_download(key, copy.path()).await?;
         self.objects.put(copy.path(), to).await?;
         let mut change = self.database.change().await?;
         let switched = sqlx::query(SWITCH).bind(key).bind(to).execute(&mut *change.transaction).await?;
@@ -221,6 +224,17 @@ impl Inner {
         change.commit().await?;
         self.mark_cold(to).await?;
         Ok(len)
+    }
+
+    /// The whole pack is about to go: what was garbled on its way must not take its place.
+    async fn check_download(self: &Arc<Self>, key: &str, copy: &Path) -> Result<(), ArchiveError> {
+        if self.is_copy_whole(key, copy).await? {
+            return Ok(());
+        }
+        match self.is_pack_whole(key, BY).await? {
+            true => Err(ArchiveError::Internal(format!("what the store gave of {key} was garbled on its way"))),
+            false => Err(ArchiveError::Damaged(key.to_owned())),
+        }
     }
 
     /// Refuses a cold store that lacks the newest cold packs: a disk that is not mounted, or another one. What is put there

@@ -341,3 +341,20 @@ async fn a_cold_folder_that_is_not_mounted_is_no_damage_and_gets_nothing() {
     assert_reads_back(&archive, &[1, 2, 3]).await;
     archive.check_cold_store().await.expect("there is one").expect("it is the right one");
 }
+
+#[tokio::test]
+async fn what_came_garbled_takes_no_place_of_what_is_whole() {
+    let Some(proxy) = Proxy::start().await else { return };
+    let home = with_cold_folder(proxy.before(sqlite_and_folder()));
+    let archive = filled(&home).await;
+    proxy.set(Weather::Garbled);
+    let failed = moved(&archive, Tier::Cold).await;
+    assert_eq!((failed.packs, failed.failed.len()), (0, 1), "{failed:?}");
+    proxy.set(Weather::Fair);
+    grace_is_over(&home).await;
+    archive.remove_doomed_objects().await.expect("removed");
+    scrub(&archive).await;
+    assert_eq!(archive.damage(false).await.expect("the list"), []);
+    assert_reads_back(&archive, &[1, 2, 3]).await;
+    assert_eq!(moved(&archive, Tier::Cold).await.packs, 1);
+}

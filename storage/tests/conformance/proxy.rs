@@ -24,6 +24,8 @@ pub enum Weather {
     Torn,
     /// Only half of what is asked for comes, and the header says that it is all.
     Short,
+    /// A bit in the middle of what is asked for is another.
+    Garbled,
 }
 
 pub struct Proxy {
@@ -89,11 +91,15 @@ async fn pass_on(mut client: TcpStream, state: Arc<Mutex<State>>) -> io::Result<
             let answer = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
             return client.write_all(answer).await;
         }
-        Weather::Fair | Weather::Torn | Weather::Short => {}
+        Weather::Fair | Weather::Torn | Weather::Short | Weather::Garbled => {}
     }
     let mut answer = ask(&head, &body).await?;
     if head.starts_with("GET ") && matches!(weather, Weather::Torn | Weather::Short) {
         answer = halved(&answer, weather == Weather::Short);
+    }
+    if head.starts_with("GET ") && weather == Weather::Garbled {
+        let middle = (answer.len() + start_of_body(&answer)) / 2;
+        answer[middle] ^= 1;
     }
     client.write_all(&answer).await?;
     client.shutdown().await
@@ -132,14 +138,17 @@ async fn ask(head: &str, body: &[u8]) -> io::Result<Vec<u8>> {
 
 /// An answer with half of its body; `told` when its header says so.
 fn halved(answer: &[u8], told: bool) -> Vec<u8> {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a header") + 4;
-    let (head, body) = answer.split_at(end);
+    let (head, body) = answer.split_at(start_of_body(answer));
     let mut head = String::from_utf8_lossy(head).into_owned();
     let half = &body[..body.len() / 2];
     if let Some(length) = header(&head, "content-length").filter(|_| told).map(str::to_owned) {
         head = head.replace(&format!("Content-Length: {length}"), &format!("Content-Length: {}", half.len()));
     }
     [head.as_bytes(), half].concat()
+}
+
+fn start_of_body(answer: &[u8]) -> usize {
+    answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a header") + 4
 }
 
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
