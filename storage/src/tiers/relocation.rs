@@ -33,6 +33,8 @@ const PAGE: i64 = 500;
 const PLACE: &str = "cool";
 /// Cold packs that tell whether a cold store is the one that they are in.
 const LOOKED_FOR: i64 = 3;
+/// A copy that no catalog knows goes after so long; who is not done with it in time does it again.
+const UNFINISHED_MILLISECONDS: i64 = 86_400_000;
 /// Who finds damage here.
 const BY: &str = "tier";
 
@@ -212,17 +214,11 @@ impl Inner {
         let copy = self.packs.scratch()?;
         let len = self.objects.download(key, &copy).await?;
         self.check_download(key, copy.path()).await?;
+        // First, lest what is broken off stay there, known to nobody.
+        self.database.execute(sqlx::query(DOOM).bind(to).bind(now() + UNFINISHED_MILLISECONDS)).await?;
         self.objects.put(copy.path(), to).await?;
-        let mut change = self.database.change().await?;
-        let switched = sqlx::query(SWITCH).bind(key).bind(to).execute(&mut *change.transaction).await?;
-        // What lost its row meanwhile was made anew or deleted: then the copy is what goes.
-        let (doomed, due) = match switched.rows_affected() {
-            0 => (to, now()),
-            _ => (key, now() + GRACE_MILLISECONDS),
-        };
-        sqlx::query(DOOM).bind(doomed).bind(due).execute(&mut *change.transaction).await?;
-        change.commit().await?;
         self.mark_cold(to).await?;
+        self.switch_object(key, to).await?;
         Ok(len)
     }
 
@@ -235,6 +231,23 @@ impl Inner {
             true => Err(ArchiveError::Internal(format!("what the store gave of {key} was garbled on its way"))),
             false => Err(ArchiveError::Damaged(key.to_owned())),
         }
+    }
+
+    async fn switch_object(&self, key: &str, to: &str) -> Result<(), ArchiveError> {
+        let mut change = self.database.change().await?;
+        let switched = sqlx::query(SWITCH).bind(key).bind(to).execute(&mut *change.transaction).await?;
+        if switched.rows_affected() == 0 {
+            // What lost its row meanwhile was made anew or deleted: then the copy is what goes.
+            sqlx::query(LET_GO).bind(to).bind(now()).execute(&mut *change.transaction).await?;
+        } else {
+            let soon = now() + GRACE_MILLISECONDS;
+            if sqlx::query(SPARE).bind(to).bind(soon).execute(&mut *change.transaction).await?.rows_affected() == 0 {
+                return Err(ArchiveError::Conflict("copying it took too long; it is tried again".into()));
+            }
+            sqlx::query(DOOM).bind(key).bind(soon).execute(&mut *change.transaction).await?;
+        }
+        change.commit().await?;
+        Ok(())
     }
 
     /// Refuses a cold store that lacks the newest cold packs: a disk that is not mounted, or another one. What is put there
@@ -297,6 +310,11 @@ fn told(study: Option<String>, detail: String) -> AuditRecord {
 }
 
 const SWITCH: &str = "update pack set object_key = $2 where object_key = $1 and sealed = 1";
+
+const LET_GO: &str = "update doomed_object set due_at = $2 where object_key = $1";
+
+// What is due may be on its way out already.
+const SPARE: &str = "delete from doomed_object where object_key = $1 and due_at > $2";
 
 const NEWEST_COLD: &str = "select object_key from pack where sealed = 1 and substr(object_key, 1, 5) = 'cold/'
         and object_key not in (select object_key from damage where mended_at = 0)

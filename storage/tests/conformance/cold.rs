@@ -358,3 +358,22 @@ async fn what_came_garbled_takes_no_place_of_what_is_whole() {
     assert_reads_back(&archive, &[1, 2, 3]).await;
     assert_eq!(moved(&archive, Tier::Cold).await.packs, 1);
 }
+
+#[tokio::test]
+async fn a_move_that_breaks_off_leaves_nothing_behind() {
+    let Some(proxy) = Proxy::start().await else { return };
+    let mut home = sqlite_and_folder();
+    home.config.cold_url = proxy.before(sqlite_and_folder()).config.store_url;
+    at_once(&mut home.config);
+    let archive = filled(&home).await;
+    proxy.set(Weather::Torn);
+    let failed = moved(&archive, Tier::Cold).await;
+    assert_eq!((failed.packs, failed.failed.len()), (0, 1), "what was put cannot be read back: {failed:?}");
+    proxy.set(Weather::Fair);
+    assert_reads_back(&archive, &[1, 2, 3]).await;
+    grace_is_over(&home).await;
+    archive.remove_doomed_objects().await.expect("removed");
+    assert_reads_back(&archive, &[1, 2, 3]).await;
+    assert_eq!(moved(&archive, Tier::Cold).await.packs, 1);
+    assert_reads_back(&archive, &[1, 2, 3]).await;
+}
