@@ -31,6 +31,8 @@ const ATTEMPTS: i64 = 20;
 const PAGE: i64 = 500;
 /// Where the place of the round is kept, among those who follow the archive.
 const PLACE: &str = "cool";
+/// After so many failures a round ends.
+const FAILURES: usize = 10;
 /// Cold packs that tell whether a cold store is the one that they are in.
 const LOOKED_FOR: i64 = 3;
 /// A copy that no catalog knows goes after so long; who is not done with it in time does it again.
@@ -68,6 +70,13 @@ pub struct TierUse {
     pub cold_bytes: u64,
 }
 
+impl Moved {
+    /// A store that is away or full takes none of the rest either.
+    fn is_given_up(&self) -> bool {
+        self.failed.len() >= FAILURES
+    }
+}
+
 impl std::fmt::Display for Moved {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} packs moved, {} MB; {} stay", self.packs, self.byte_len >> 20, self.left)
@@ -103,6 +112,9 @@ impl Archive {
         while let Some(last) = self.cool_page(after, is_trial, None, &mut done).await? {
             after = last;
             progress(&done);
+            if done.is_given_up() {
+                break;
+            }
         }
         self.audit_cooled(&done, is_trial).await?;
         Ok(done)
@@ -123,6 +135,9 @@ impl Archive {
             while let Some(last) = self.cool_page(after, false, Some(&job), &mut done).await? {
                 after = last;
                 self.inner.keep_place(PLACE, after).await?;
+                if done.is_given_up() {
+                    return Ok(());
+                }
             }
             self.inner.keep_place(PLACE, 0).await
         };
@@ -161,6 +176,9 @@ impl Archive {
                     self.extend(job, LEASE).await?;
                 }
                 self.inner.move_pack(&key, Tier::Cold, done).await;
+            }
+            if done.is_given_up() {
+                return Ok(Some(row.try_get(0)?));
             }
         }
         Ok(rows.last().map(|row| row.try_get(0)).transpose()?)
@@ -324,12 +342,13 @@ const OF_STUDY: &str = "select p.object_key from study st join series se on se.s
         join pack p on p.series_key = se.series_key
     where st.study_instance_uid = $1 and p.sealed = 1 order by p.pack_key";
 
-// What is to be made anew soon is looked at then.
+// What is to be made anew or mended is looked at after that.
 const SEALED: &str = "select p.pack_key, p.object_key, p.byte_len, se.modality, st.study_date_match, st.changed_at,
         coalesce(r.read_at, 0)
     from pack p join series se on se.series_key = p.series_key join study st on st.study_key = se.study_key
         left join study_read r on r.study_key = st.study_key
-    where p.sealed = 1 and p.compact = 0 and p.pack_key > $1 order by p.pack_key limit $2";
+    where p.sealed = 1 and p.compact = 0 and p.pack_key > $1
+        and p.object_key not in (select object_key from damage where mended_at = 0) order by p.pack_key limit $2";
 
 const USE: &str = "select cast(count(*) - coalesce(sum(is_cold), 0) as bigint),
         cast(coalesce(sum(byte_len * (1 - is_cold)), 0) as bigint), cast(coalesce(sum(is_cold), 0) as bigint),

@@ -377,3 +377,28 @@ async fn a_move_that_breaks_off_leaves_nothing_behind() {
     assert_eq!(moved(&archive, Tier::Cold).await.packs, 1);
     assert_reads_back(&archive, &[1, 2, 3]).await;
 }
+
+#[tokio::test]
+async fn a_round_ends_when_the_cold_store_takes_nothing() {
+    let mut home = with_cold_folder(sqlite_and_folder());
+    home.config.cold = vec![ColdRule { days: 0, unread_days: 0, modalities: Vec::new() }];
+    let archive = home.open().await;
+    for number in 0..30 {
+        Slice::new(&format!("2.{number}"), &format!("2.{number}.1"), &format!("2.{number}.1.1"))
+            .sent_to(&archive)
+            .await;
+    }
+    while tiers(&archive).await.0 < 30 {
+        archive.seal_quiet_packs().await;
+    }
+    let in_the_way = cold_folder(&home).join("cold");
+    std::fs::write(&in_the_way, "not a folder").expect("written");
+    let failed = archive.cool(false, |_| ()).await.expect("told").failed.len();
+    assert!((1..20).contains(&failed), "{failed} packs were tried");
+    archive.cool_daily().await.expect("the round of the day");
+    let jobs = archive.jobs("cool", None, 10).await.expect("jobs");
+    assert!(jobs[0].result.is_none(), "it is tried again: {jobs:?}");
+    std::fs::remove_file(&in_the_way).expect("removed");
+    archive.cool(false, |_| ()).await.expect("moved");
+    assert_eq!(tiers(&archive).await, (0, 30));
+}
