@@ -10,7 +10,7 @@ use crate::{
     outbox::{EventKind, NewEvent, write_event},
     removal::remove,
     retention::{Grounds, check_reason, refuse_kept},
-    tiers::series_folder,
+    tiers::{is_cold, series_folder},
 };
 use pacs_core::Uid;
 use sqlx::{Row, any::AnyRow};
@@ -108,6 +108,8 @@ impl Archive {
 
     /// Removes the objects of deleted rows from the store; what cannot be removed now is tried again next time.
     pub async fn remove_doomed_objects(&self) -> Result<(), ArchiveError> {
+        // Whether cold: a store that is away is asked once, and keeps the other not waiting.
+        let mut away = HashSet::new();
         loop {
             let rows =
                 sqlx::query(DOOMED).bind(now()).bind(DOOMED_AT_ONCE).fetch_all(&self.inner.database.pool).await?;
@@ -117,18 +119,16 @@ impl Archive {
             // A power cut must not bring rows back whose bytes are gone.
             self.inner.database.make_durable().await?;
             let growing = self.inner.growing().await?;
-            let mut is_left = false;
             for row in &rows {
                 let (key, keep): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-                if growing.contains(series_folder(&key)) {
-                    self.inner.put_off(&key).await?;
+                if growing.contains(series_folder(&key)) || away.contains(&is_cold(&key)) {
+                    self.inner.put_off(&key, PUT_OFF_MILLISECONDS).await?;
                 } else if let Err(error) = self.inner.remove_doomed(&key, keep == 0).await {
                     tracing::warn!(%error, "removing an object failed, it is tried again later");
-                    is_left = true;
+                    away.insert(is_cold(&key));
+                    // Later than what was not tried: it may be the only one that cannot go.
+                    self.inner.put_off(&key, 2 * PUT_OFF_MILLISECONDS).await?;
                 }
-            }
-            if is_left {
-                return Ok(());
             }
         }
     }
@@ -143,8 +143,8 @@ impl Inner {
         rows.iter().map(folder).collect()
     }
 
-    async fn put_off(&self, key: &str) -> Result<(), ArchiveError> {
-        self.database.execute(sqlx::query(PUT_OFF).bind(key).bind(now() + PUT_OFF_MILLISECONDS)).await?;
+    async fn put_off(&self, key: &str, milliseconds: i64) -> Result<(), ArchiveError> {
+        self.database.execute(sqlx::query(PUT_OFF).bind(key).bind(now() + milliseconds)).await?;
         Ok(())
     }
 

@@ -402,3 +402,33 @@ async fn a_round_ends_when_the_cold_store_takes_nothing() {
     archive.cool(false, |_| ()).await.expect("moved");
     assert_eq!(tiers(&archive).await, (0, 30));
 }
+
+#[tokio::test]
+async fn a_cold_store_that_is_away_holds_up_neither_start_nor_deletion() {
+    let Some(proxy) = Proxy::start().await else { return };
+    let mut home = sqlite_and_folder();
+    home.config.cold_url = proxy.before(sqlite_and_folder()).config.store_url;
+    at_once(&mut home.config);
+    let archive = filled(&home).await;
+    for number in 0..8 {
+        Slice::new("1.3", &format!("1.3.{number}"), &format!("1.3.{number}.1")).sent_to(&archive).await;
+    }
+    while tiers(&archive).await.0 < 10 {
+        archive.seal_quiet_packs().await;
+    }
+    for tier in [Tier::Cold, Tier::Hot] {
+        assert_eq!(archive.move_study(&uid("1.3"), tier, |_| ()).await.expect("moved").packs, 8);
+    }
+    grace_is_over(&home).await;
+    proxy.set(Weather::Down);
+    let before = proxy.requests();
+    archive.delete(&uid("1.2"), None, None).await.expect("deleted");
+    archive.close().await;
+    let archive = home.open().await;
+    assert!(proxy.requests() - before < 16, "{} attempts", proxy.requests() - before);
+    assert_eq!(files(&home.config.data_dir.join("objects"), "tar").len(), 9, "what is hot goes at once");
+    proxy.set(Weather::Fair);
+    grace_is_over(&home).await;
+    archive.remove_doomed_objects().await.expect("removed");
+    assert_sound(&archive).await;
+}

@@ -36,6 +36,7 @@ pub struct Proxy {
 struct State {
     weather: Weather,
     puts: u32,
+    requests: u32,
 }
 
 impl Proxy {
@@ -44,7 +45,7 @@ impl Proxy {
         bucket()?;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("its number").port();
-        let state = Arc::new(Mutex::new(State { weather: Weather::Fair, puts: 0 }));
+        let state = Arc::new(Mutex::new(State { weather: Weather::Fair, puts: 0, requests: 0 }));
         let shared = state.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -67,6 +68,11 @@ impl Proxy {
         self.state.lock().expect("the state").weather = weather;
     }
 
+    /// Requests so far, each attempt.
+    pub fn requests(&self) -> u32 {
+        self.state.lock().expect("the state").requests
+    }
+
     /// PUT requests so far.
     pub fn puts(&self) -> u32 {
         self.state.lock().expect("the state").puts
@@ -77,6 +83,7 @@ async fn pass_on(mut client: TcpStream, state: Arc<Mutex<State>>) -> io::Result<
     let (head, body) = read_request(&mut client).await?;
     let weather = {
         let mut state = state.lock().expect("the state");
+        state.requests += 1;
         state.puts += u32::from(head.starts_with("PUT "));
         if state.weather == Weather::OnePutInFiveFails && (!head.starts_with("PUT ") || !state.puts.is_multiple_of(5)) {
             Weather::Fair
