@@ -119,6 +119,9 @@ impl Archive {
             // A power cut must not bring rows back whose bytes are gone.
             self.inner.database.make_durable().await?;
             let growing = self.inner.growing().await?;
+            if self.inner.is_cold_disk_away(&rows).await {
+                away.insert(true);
+            }
             for row in &rows {
                 let (key, keep): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
                 if growing.contains(series_folder(&key)) || away.contains(&is_cold(&key)) {
@@ -141,6 +144,12 @@ impl Inner {
         let rows = sqlx::query(GROWING).fetch_all(&self.database.pool).await?;
         let folder = |row: &AnyRow| Ok(series_folder(&row.try_get::<String, _>(0)?).to_owned());
         rows.iter().map(folder).collect()
+    }
+
+    /// Where a disk is not mounted, all that is to go from it seems to be gone already.
+    async fn is_cold_disk_away(&self, doomed: &[AnyRow]) -> bool {
+        let is_any_cold = doomed.iter().any(|row| row.try_get::<&str, _>(0).is_ok_and(is_cold));
+        is_any_cold && self.refuse_other_cold_store().await.is_err()
     }
 
     async fn put_off(&self, key: &str, milliseconds: i64) -> Result<(), ArchiveError> {

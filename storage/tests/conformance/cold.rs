@@ -432,3 +432,25 @@ async fn a_cold_store_that_is_away_holds_up_neither_start_nor_deletion() {
     archive.remove_doomed_objects().await.expect("removed");
     assert_sound(&archive).await;
 }
+
+#[tokio::test]
+async fn what_is_deleted_while_a_cold_folder_is_not_mounted_goes_when_it_is() {
+    let home = with_cold_folder(sqlite_and_folder());
+    let archive = filled(&home).await;
+    for study in ["1.1", "1.2"] {
+        archive.move_study(&uid(study), Tier::Cold, |_| ()).await.expect("moved");
+    }
+    grace_is_over(&home).await;
+    archive.remove_doomed_objects().await.expect("removed");
+    let (mounted, away) = (cold_folder(&home), home.config.data_dir.join("../away"));
+    std::fs::rename(&mounted, &away).expect("unmounted");
+    std::fs::create_dir(&mounted).expect("an empty folder in its place");
+    archive.delete(&uid("1.2"), None, None).await.expect("deleted");
+    std::fs::remove_dir(&mounted).expect("removed");
+    std::fs::rename(&away, &mounted).expect("mounted again");
+    assert_eq!(files(&mounted, "tar").len(), 2);
+    grace_is_over(&home).await;
+    archive.remove_doomed_objects().await.expect("removed");
+    assert_eq!(files(&mounted, "tar").len(), 1);
+    assert_reads_back(&archive, &[1, 2, 3]).await;
+}
