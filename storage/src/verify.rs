@@ -157,7 +157,12 @@ impl Inner {
         for row in sqlx::query(DOOMED).fetch_all(&self.database.pool).await? {
             there.remove(&row.try_get::<String, _>(0)?);
         }
-        found.unknown = there.into_iter().collect();
+        for key in there {
+            // Moved here since its row was read.
+            if !self.is_pack(&key).await? {
+                found.unknown.push(key);
+            }
+        }
         found.unknown.sort();
         Ok(())
     }

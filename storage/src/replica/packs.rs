@@ -73,7 +73,8 @@ impl Inner {
         Ok(here.await? == there.await?)
     }
 
-    async fn is_pack(&self, key: &str) -> Result<bool, ArchiveError> {
+    /// Whether the catalog knows a pack by this key.
+    pub(crate) async fn is_pack(&self, key: &str) -> Result<bool, ArchiveError> {
         Ok(sqlx::query(IS_PACK).bind(key).fetch_optional(&self.database.pool).await?.is_some())
     }
 
