@@ -7,7 +7,7 @@
 use crate::{
     dimse::status,
     scp::commitment::{Reference, Report, Transaction},
-    scu::{self, Remote, ScuError},
+    scu::{self, ScuError},
     session::Node,
 };
 use futures::TryStreamExt;
@@ -216,14 +216,11 @@ async fn deliver(node: &Node, to: &AeTitle, report: Report) -> Result<(), String
     }
     let peers = node.archive.peers().await.map_err(|error| error.to_string())?;
     let peer = peers.into_iter().find(|peer| peer.ae_title == *to);
-    let (Some(host), Some(port)) = (peer.as_ref().and_then(|p| p.host.clone()), peer.as_ref().and_then(|p| p.port))
-    else {
+    let Some(remote) = peer.and_then(|peer| node.remote(&peer)) else {
         return Err(format!("{to} has closed its association, and has no host and port configured (pacs ae add)"));
     };
-    let remote =
-        Remote { address: format!("{host}:{port}"), calling: node.config.ae_title.clone(), called: to.clone() };
     let told = scu::report(&remote, &report).await;
-    told.map_err(|error: ScuError| format!("{to}: {error}"))
+    told.map_err(|error: ScuError| format!("{to}: {}", error.chain()))
 }
 
 /// Whether the requester took the report over the association by which it asked.

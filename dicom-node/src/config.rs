@@ -1,5 +1,6 @@
 //! Settings of the DICOM node.
 
+use crate::tls::TlsConfig;
 use pacs_core::AeTitle;
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ pub struct NodeConfig {
     pub write_seconds: u64,
     /// At shutdown, messages under way get this many seconds to finish.
     pub shutdown_seconds: u64,
+    pub tls: TlsConfig,
 }
 
 impl Default for NodeConfig {
@@ -66,6 +68,7 @@ impl Default for NodeConfig {
             pdu_seconds: 60,
             write_seconds: 60,
             shutdown_seconds: 20,
+            tls: TlsConfig::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What the node can fail with.
 
+use crate::tls::TlsError;
 use pacs_core::Failure;
 use storage::ArchiveError;
 
@@ -9,6 +10,8 @@ pub enum NodeError {
     Config(String),
     #[error("listening")]
     Listen(#[from] std::io::Error),
+    #[error("TLS")]
+    Tls(#[from] TlsError),
     #[error("archive")]
     Archive(#[from] ArchiveError),
 }
@@ -17,7 +20,7 @@ impl NodeError {
     pub fn failure(&self) -> Failure {
         match self {
             Self::Archive(error) => error.failure(),
-            Self::Config(_) | Self::Listen(_) => Failure::Internal,
+            Self::Config(_) | Self::Listen(_) | Self::Tls(_) => Failure::Internal,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | [`dimse`] | command sets ↔ types, fragments ↔ messages; pure | PS3.7, PS3.8 Annex E |
 //! | [`scp`] | Verification, Storage, Query and Retrieve as provider | PS3.4 Annexes A, B, C |
 //! | [`scu`] | C-ECHO and C-STORE as user | PS3.4 Annexes A, B |
+//! | [`tls`] | secure transport | PS3.15 §B.12 |
 //! | `commitment` | requests for storage commitment, from the question to the report | PS3.4 Annex J |
 //! | `session` | one association: machine, clock and services joined | |
 //! | `wire` | the only sockets | |
@@ -24,62 +25,115 @@ pub mod pdu;
 pub mod scp;
 pub mod scu;
 mod session;
+pub mod tls;
 mod wire;
 
 pub use config::NodeConfig;
 pub use error::NodeError;
+pub use tls::{Tls, TlsConfig};
 
 use commitment::Requesters;
-use pacs_core::admission::Admission;
+use pacs_core::admission::{Admission, Pass};
 use session::{Node, Session};
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use storage::Archive;
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field::Empty};
 
 /// What associations that were cut off get for their A-ABORT and its answer.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Serves DICOM on `listener` until `shutdown`. Messages under way then get `config.shutdown_seconds` to finish.
+/// Where we listen.
+pub struct Ports {
+    pub plain: TcpListener,
+    pub tls: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Ports {
+    fn from(plain: TcpListener) -> Self {
+        Self { plain, tls: None }
+    }
+}
+
+/// Serves DICOM on `ports` until `shutdown`. Messages under way then get `config.shutdown_seconds` to finish.
 pub async fn serve(
-    listener: TcpListener,
+    ports: impl Into<Ports>,
     archive: Archive,
     config: NodeConfig,
     shutdown: CancellationToken,
 ) -> Result<(), NodeError> {
     config.check()?;
-    tracing::info!(address = %listener.local_addr()?, ae_title = %config.ae_title, "DICOM node listens");
-    let grace = config.shutdown();
-    let door = Admission::new(config.max_pending, config.max_pending_per_address);
+    let Ports { plain, tls: secure } = ports.into();
+    let tls = Tls::load(&config.tls)?;
+    if secure.is_some() && !tls.can_accept() {
+        return Err(NodeError::Config("a TLS port needs dicom.tls.certificate and dicom.tls.key".to_owned()));
+    }
+    tracing::info!(address = %plain.local_addr()?, ae_title = %config.ae_title, "DICOM node listens");
+    if let Some(listener) = &secure {
+        tracing::info!(address = %listener.local_addr()?, "DICOM node listens for TLS");
+    }
+    let limit = config.shutdown() + FAREWELL;
     let node = Arc::new(Node {
         archive,
-        door: door.clone(),
+        door: Admission::new(config.max_pending, config.max_pending_per_address),
         associations: Arc::new(Semaphore::new(config.max_associations)),
         requesters: Requesters::default(),
+        tls,
         config,
-        stop: shutdown.clone(),
+        stop: shutdown,
         cut: CancellationToken::new(),
     });
-    let cut_late = {
-        let node = Arc::clone(&node);
-        async move {
-            node.stop.cancelled().await;
-            sleep(grace).await;
-            node.cut.cancel();
-        }
-    };
-    let listen = wire::listen(listener, door, &shutdown, grace + FAREWELL, |stream, address, pass| {
-        let span = tracing::info_span!("association", %address, calling = Empty, called = Empty);
-        Session::new(Arc::clone(&node), stream, address, pass).run().instrument(span)
-    });
-    let alongside = tokio::spawn(cut_late);
     let committing = {
         let node = Arc::clone(&node);
-        tokio::spawn(async move { commitment::work(&node).await })
+        async move { commitment::work(&node).await }
     };
-    listen.await;
-    alongside.abort();
-    committing.abort();
+    let alongside =
+        [tokio::spawn(cut_late(Arc::clone(&node))), tokio::spawn(node.tls.clone().watch()), tokio::spawn(committing)];
+    let in_plain = wire::listen(plain, &node.door, &node.stop, limit, wire::TURNED_AWAY, |stream, address, pass| {
+        Session::new(Arc::clone(&node), stream, address, pass, None).run().instrument(span(address))
+    });
+    tokio::join!(in_plain, listen_secure(secure, &node, limit));
+    alongside.iter().for_each(|task| task.abort());
     Ok(())
+}
+
+fn span(address: SocketAddr) -> tracing::Span {
+    tracing::info_span!("association", %address, calling = Empty, called = Empty, certificate = Empty)
+}
+
+async fn cut_late(node: Arc<Node>) {
+    node.stop.cancelled().await;
+    sleep(node.config.shutdown()).await;
+    node.cut.cancel();
+}
+
+async fn listen_secure(listener: Option<TcpListener>, node: &Arc<Node>, limit: Duration) {
+    let Some(listener) = listener else { return };
+    // Who is turned away could not read an answer in plain.
+    wire::listen(listener, &node.door, &node.stop, limit, 0, |stream, address, pass| {
+        serve_secure(Arc::clone(node), stream, address, pass).instrument(span(address))
+    })
+    .await;
+}
+
+/// The handshake, within ARTIM, and what follows. Until there is an association it counts as having none.
+async fn serve_secure(node: Arc<Node>, stream: TcpStream, address: SocketAddr, pass: Pass) {
+    let done = tokio::select! {
+        () = node.stop.cancelled() => return,
+        done = timeout(node.config.artim(), node.tls.accept(stream)) => done,
+    };
+    match done {
+        Ok(Ok((stream, certificate))) => Session::new(node, stream, address, pass, certificate).run().await,
+        Ok(Err((error, stream))) => {
+            tracing::warn!(%error, "TLS handshake failed");
+            // Who has gone does not hear why.
+            _ = wire::part(stream).await;
+        }
+        Err(_) => tracing::warn!("TLS handshake took too long"),
+    }
 }

@@ -15,11 +15,13 @@ use crate::{
     dimse::{Assembler, CommandSet, Part, command::field, message},
     pdu::{Abort, AssociateRj, AssociateRq, Pdv},
     scp::{Caller, Done, Operation},
+    scu::Remote,
+    tls::{Certificate, Tls},
     wire::{self, Received, Wire},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use pacs_core::{
-    AeTitle, Failure, Uid,
+    AeTitle, Failure, Fingerprint, Uid,
     admission::{Admission, Pass},
 };
 use std::{
@@ -28,7 +30,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use storage::{Archive, ArchiveError, AuditAction, AuditRecord};
+use storage::{Archive, ArchiveError, AuditAction, AuditRecord, Peer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -45,6 +47,7 @@ const CLOSE_AT_SHUTDOWN: Duration = Duration::from_secs(1);
 pub(crate) struct Node {
     pub archive: Archive,
     pub config: NodeConfig,
+    pub tls: Tls,
     /// Counts the connections that have no association, before it and after.
     pub door: Admission,
     pub associations: Arc<Semaphore>,
@@ -56,11 +59,25 @@ pub(crate) struct Node {
     pub cut: CancellationToken,
 }
 
+impl Node {
+    /// How a configured peer is called, where its host and port are known.
+    pub fn remote(&self, peer: &Peer) -> Option<Remote> {
+        Some(Remote {
+            address: format!("{}:{}", peer.host.as_ref()?, peer.port?),
+            calling: self.config.ae_title.clone(),
+            called: peer.ae_title.clone(),
+            tls: peer.tls.then(|| self.tls.clone()),
+        })
+    }
+}
+
 /// A transport connection and what became of it.
 pub(crate) struct Session<S> {
     node: Arc<Node>,
     wire: Wire<S>,
     address: SocketAddr,
+    /// What the caller showed by TLS.
+    certificate: Option<Certificate>,
     state: State,
     artim: Option<Instant>,
     association: Option<Association>,
@@ -95,10 +112,10 @@ struct Association {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
-    pub fn new(node: Arc<Node>, stream: S, address: SocketAddr, pass: Pass) -> Self {
+    pub fn new(node: Arc<Node>, stream: S, address: SocketAddr, pass: Pass, certificate: Option<Certificate>) -> Self {
         let wire = Wire::new(stream, &node.config);
         let (state, backlog) = (State::Idle, VecDeque::new());
-        Self { node, wire, address, state, artim: None, association: None, pending: Some(pass), backlog }
+        Self { node, wire, address, certificate, state, artim: None, association: None, pending: Some(pass), backlog }
     }
 
     /// Serves the connection to its end.
@@ -118,6 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
         }
         self.end_association().await;
+        self.wire.close().await;
     }
 
     async fn next(&mut self) -> Next {
@@ -153,7 +171,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 tracing::warn!(reason = fault.what, "PDU refused");
                 Event::Unreadable(fault)
             }
-            Received::Closed => Event::TransportClosed,
+            Received::Closed(error) => {
+                if let Some(error) = error {
+                    tracing::info!(%error, "connection broke");
+                }
+                Event::TransportClosed
+            }
             Received::Expired if self.artim.is_some() => Event::ArtimExpired,
             Received::Expired => {
                 tracing::warn!("peer was silent, or a PDU was not complete, for too long");
@@ -288,7 +311,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Refusal::Reject(AssociateRj::CONGESTION)
         })?;
         let peers = wire::resolve(peers, &calling).await;
-        let rights = policy::rights(&node.config, &peers, &calling, self.address.ip())
+        let rights = policy::rights(&node.config, &peers, &calling, self.address.ip(), self.fingerprint())
             .ok_or(Refusal::Reject(AssociateRj::CALLING_AE_TITLE))?;
         let permit = Arc::clone(&node.associations)
             .try_acquire_owned()
@@ -301,6 +324,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
         let span = tracing::Span::current();
         span.record("calling", calling.as_str()).record("called", ac.called.as_str());
+        if let Some(certificate) = &self.certificate {
+            span.record("certificate", certificate.to_string());
+        }
         let version = rq.user.implementation_version_name.as_str();
         tracing::info!(version, contexts = agreement.contexts.len(), of = ac.contexts.len(), "association accepted");
         self.pending = None;
@@ -342,9 +368,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             origin: self.address.ip().to_canonical().to_string(),
             success: false,
             study: None,
-            detail: format!("association with {} refused: {reason}", rq.called),
+            detail: format!("association with {} refused: {reason}{}", rq.called, self.shown()),
         })
         .await;
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        self.certificate.as_ref().map(|certificate| certificate.fingerprint)
+    }
+
+    /// The certificate that the caller showed, for an audit record.
+    fn shown(&self) -> String {
+        self.certificate.as_ref().map(|certificate| format!("; certificate {certificate}")).unwrap_or_default()
     }
 
     async fn audit(&self, record: AuditRecord) {

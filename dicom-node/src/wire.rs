@@ -34,8 +34,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 /// How long accepting rests after a failure such as too many open files.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long a peer may take to hear that we close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// Connections too many that get an answer at a time, and how long each of them has to ask and to take it.
-const TURNED_AWAY: usize = 64;
+pub(crate) const TURNED_AWAY: usize = 64;
 const TURNED_AWAY_LIMIT: Duration = Duration::from_secs(1);
 
 /// What came from the peer.
@@ -44,7 +46,7 @@ pub(crate) enum Received {
     Pdu(Pdu),
     Fault(Fault),
     /// By the peer, or by an error of the connection.
-    Closed,
+    Closed(Option<io::Error>),
     /// Nothing, or not the whole of it, in time.
     Expired,
 }
@@ -102,7 +104,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             match before(limit, self.stream.read_buf(&mut self.buffer)).await {
                 None => return Received::Expired,
                 Some(Ok(1..)) => {}
-                Some(Ok(0) | Err(_)) => return Received::Closed,
+                Some(Ok(0)) => return Received::Closed(None),
+                Some(Err(error)) => return Received::Closed(Some(error)),
             }
         }
     }
@@ -116,7 +119,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 return Err(io::ErrorKind::WriteZero.into());
             }
         }
-        Ok(())
+        // TLS keeps back what the socket did not take at once.
+        timeout(self.write_limit, self.stream.flush()).await?
+    }
+
+    /// Tells the peer that no more will come: by TLS, the end of a connection is else taken for an attack.
+    pub async fn close(&mut self) {
+        // A peer that has gone need not be told.
+        _ = timeout(CLOSE_LIMIT, self.stream.shutdown()).await;
     }
 }
 
@@ -130,18 +140,19 @@ async fn before<T>(limit: Option<Instant>, future: impl Future<Output = T>) -> O
 
 /// Accepts until `stop` whom the `door` lets in, each in its own task; then waits for the tasks for `grace`.
 ///
-/// A connection too many is told to come again later, as long as there are few of them; more are closed at once.
+/// A connection too many is told to come again later, `answered` of them at a time; more are closed at once.
 pub(crate) async fn listen<F>(
     listener: TcpListener,
-    door: Admission,
+    door: &Admission,
     stop: &CancellationToken,
     grace: Duration,
+    answered: usize,
     serve: impl Fn(TcpStream, SocketAddr, Pass) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut tasks = JoinSet::new();
-    let answers = Arc::new(Semaphore::new(TURNED_AWAY));
+    let answers = Arc::new(Semaphore::new(answered));
     loop {
         tokio::select! {
             biased;
@@ -188,9 +199,18 @@ async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
         return Ok(());
     }
     stream.write_all(&Pdu::AssociateRj(AssociateRj::LOCAL_LIMIT).to_bytes()).await?;
-    stream.shutdown().await?;
-    while stream.read(&mut buffer).await? > 0 {}
-    Ok(())
+    part(stream).await
+}
+
+/// Closes a connection so that what was sent last arrives.
+pub(crate) async fn part(mut stream: TcpStream) -> io::Result<()> {
+    let drained = async {
+        stream.shutdown().await?;
+        let mut buffer = [0; 1024];
+        while stream.read(&mut buffer).await? > 0 {}
+        Ok(())
+    };
+    timeout(CLOSE_LIMIT, drained).await?
 }
 
 /// Connects to a peer.
@@ -301,12 +321,13 @@ mod tests {
                 stop.cancel();
             }
         };
+        let door = Admission::new(1, 1);
         let ask = async {
             let stream = connect(&address, Duration::from_secs(5)).await.unwrap();
             assert!(is_settled(&stream));
             stop.cancelled().await;
         };
-        let listening = listen(listener, Admission::new(1, 1), &stop, Duration::from_secs(5), serve);
+        let listening = listen(listener, &door, &stop, Duration::from_secs(5), TURNED_AWAY, serve);
         timeout(Duration::from_secs(5), async { tokio::join!(listening, ask) }).await.unwrap();
     }
 
@@ -319,7 +340,7 @@ mod tests {
         let (mut peer, mut wire) = pair(4096);
         peer.write_all(&RELEASE[..7]).await.unwrap();
         drop(peer);
-        assert!(matches!(wire.receive(None).await, Received::Closed));
+        assert!(matches!(wire.receive(None).await, Received::Closed(None)));
 
         let (mut peer, mut wire) = pair(4096);
         peer.write_all(&[4, 0, 0x7F, 0xFF, 0xFF, 0xFF]).await.unwrap();

@@ -20,6 +20,7 @@
 //! | `recompress` | a file with its frames encoded anew, without loss | PS3.5 §A.4 |
 //! | [`geometry`] | index ↔ patient millimetres | PS3.3 C.7.6.2 |
 //! | [`finding`] | findings ↔ Structured Report | PS3.16 TID 1500 |
+//! | [`fingerprint`] | which certificate | |
 //! | [`admission`] | how many connections a host may hold | |
 //! | [`status`] | the one table from failure to DIMSE and HTTP status | PS3.7 Annex C |
 
@@ -30,6 +31,7 @@ pub mod character_set;
 pub mod correction;
 pub mod data_set;
 pub mod finding;
+pub mod fingerprint;
 pub mod frame_layout;
 pub mod geometry;
 pub mod instance;
@@ -52,6 +54,7 @@ pub use attributes::Attributes;
 pub use data_set::DataSet;
 pub use dicom_core::{Tag, VR};
 pub use dicom_dictionary_std::tags;
+pub use fingerprint::Fingerprint;
 pub use status::Failure;
 pub use transfer_syntax::TransferSyntax;
 pub use uid::Uid;

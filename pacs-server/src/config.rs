@@ -31,6 +31,9 @@ pub struct Config {
     pub roles: BTreeSet<Room>,
     /// Where the DICOM node listens.
     pub dicom_listen: SocketAddr,
+    /// Where the DICOM node listens for associations over TLS; the standard's port is 2762. Needs `dicom.tls.certificate`
+    /// and `dicom.tls.key`. Not set: nowhere.
+    pub dicom_tls_listen: Option<SocketAddr>,
     /// Where DICOMweb, the viewer and its API listen.
     pub http_listen: SocketAddr,
     /// Lets every HTTP request in as an administrator. Refused unless every listener is on loopback.
@@ -52,6 +55,7 @@ impl Default for Config {
         Self {
             roles: [Room::Dicom, Room::Web, Room::Ai, Room::Integration].into(),
             dicom_listen: SocketAddr::from(([127, 0, 0, 1], 11112)),
+            dicom_tls_listen: None,
             http_listen: SocketAddr::from(([127, 0, 0, 1], 8042)),
             insecure_no_auth: false,
             log: "info".to_owned(),
@@ -72,6 +76,7 @@ const SHORT: &[(&str, &str)] = &[
     ("database-url", "storage.database_url"),
     ("store-url", "storage.store_url"),
     ("dicom-listen", "dicom_listen"),
+    ("dicom-tls-listen", "dicom_tls_listen"),
     ("ae-title", "dicom.ae_title"),
     ("http-listen", "http_listen"),
     ("roles", "roles"),
@@ -96,6 +101,9 @@ pub struct Settings {
     /// Address of the DICOM node [default: 127.0.0.1:11112; env: PACS_DICOM_LISTEN]
     #[arg(long, global = true, value_name = "ADDR", help_heading = "Configuration")]
     pub dicom_listen: Option<String>,
+    /// Address of the DICOM node for TLS [default: none; env: PACS_DICOM_TLS_LISTEN]
+    #[arg(long, global = true, value_name = "ADDR", help_heading = "Configuration")]
+    pub dicom_tls_listen: Option<String>,
     /// Our AE title [default: YINGHAI; env: PACS_AE_TITLE]
     #[arg(long, global = true, value_name = "AE", help_heading = "Configuration")]
     pub ae_title: Option<String>,
@@ -218,6 +226,7 @@ fn from_flags(settings: &Settings) -> anyhow::Result<Vec<(String, String, Source
         &settings.database_url,
         &settings.store_url,
         &settings.dicom_listen,
+        &settings.dicom_tls_listen,
         &settings.ae_title,
         &settings.http_listen,
         &settings.roles,
@@ -276,9 +285,16 @@ fn assemble(keys: &BTreeMap<String, (Value, Source)>) -> anyhow::Result<Config> 
 }
 
 fn check(config: &Config) -> anyhow::Result<()> {
-    let open = [config.dicom_listen, config.http_listen].into_iter().find(|a| !a.ip().is_loopback());
+    let listeners = [config.dicom_listen, config.http_listen].into_iter().chain(config.dicom_tls_listen);
+    let open = listeners.into_iter().find(|a| !a.ip().is_loopback());
     if let (true, Some(address)) = (config.insecure_no_auth, open) {
         bail!("insecure_no_auth is for trials on loopback, but {address} is not: sign-in cannot be switched off there");
+    }
+    let tls = &config.dicom.tls;
+    if config.dicom_tls_listen.is_some() && (tls.certificate.is_none() || tls.key.is_none()) {
+        bail!(
+            "dicom_tls_listen needs dicom.tls.certificate and dicom.tls.key; docs/dicom-tls.md shows how to make them"
+        );
     }
     Ok(())
 }
@@ -408,6 +424,16 @@ mod tests {
         assert!(load(open, &[]).is_err());
         let local = Settings { insecure_no_auth: true, ..Settings::default() };
         assert!(load(local, &[]).unwrap().config.insecure_no_auth);
+    }
+
+    #[test]
+    fn a_tls_port_needs_a_certificate_and_its_key() {
+        let mut settings = Settings { dicom_tls_listen: Some("127.0.0.1:2762".into()), ..Settings::default() };
+        assert!(load(settings.clone(), &[]).is_err());
+        settings.set = vec!["dicom.tls.certificate=pacs.pem".into(), "dicom.tls.key=pacs.key".into()];
+        let config = load(settings, &[]).unwrap().config;
+        assert_eq!(config.dicom_tls_listen.map(|address| address.port()), Some(2762));
+        assert_eq!(config.dicom.tls.key, Some("pacs.key".into()));
     }
 
     #[test]

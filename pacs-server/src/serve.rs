@@ -67,7 +67,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
 
 #[derive(Default)]
 struct Listeners {
-    dicom: Option<TcpListener>,
+    dicom: Option<dicom_node::Ports>,
     http: Option<TcpListener>,
 }
 
@@ -76,7 +76,14 @@ impl Listeners {
     async fn bind(config: &Config) -> anyhow::Result<Self> {
         let mut listeners = Self::default();
         if config.roles.contains(&Room::Dicom) {
-            listeners.dicom = Some(bind(config.dicom_listen, "--dicom-listen").await?);
+            let plain = bind(config.dicom_listen, "--dicom-listen").await?;
+            let tls = match config.dicom_tls_listen {
+                Some(address) => Some(bind(address, "--dicom-tls-listen").await?),
+                None => None,
+            };
+            // Read for its errors: the node reads it again when it starts.
+            dicom_node::Tls::load(&config.dicom.tls)?;
+            listeners.dicom = Some(dicom_node::Ports { plain, tls });
         }
         if config.roles.contains(&Room::Web) {
             listeners.http = Some(bind(config.http_listen, "--http-listen").await?);
@@ -116,8 +123,8 @@ fn start_rooms(
     if config.storage.scrub_megabytes_per_second > 0 {
         rooms.spawn(scrub(archive.clone(), config.storage.scrub_megabytes_per_second, shutdown.clone()));
     }
-    if let Some(listener) = listeners.dicom {
-        let node = dicom_node::serve(listener, archive.clone(), config.dicom.clone(), shutdown.clone());
+    if let Some(ports) = listeners.dicom {
+        let node = dicom_node::serve(ports, archive.clone(), config.dicom.clone(), shutdown.clone());
         start(rooms, "DICOM node", node);
     }
     if let Some(listener) = listeners.http {
@@ -324,7 +331,8 @@ fn banner(config: &Config, password: Option<&str>) -> String {
         lines.push(format!("  viewer   http://{}/", config.http_listen));
     }
     if config.roles.contains(&Room::Dicom) {
-        lines.push(format!("  DICOM    {} at {}", config.dicom.ae_title, config.dicom_listen));
+        let tls = config.dicom_tls_listen.map(|address| format!(", by TLS at {address}")).unwrap_or_default();
+        lines.push(format!("  DICOM    {} at {}{tls}", config.dicom.ae_title, config.dicom_listen));
     }
     lines.push(format!("  data     {}", config.storage.data_dir.display()));
     match password {

@@ -21,6 +21,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "held_study", include_str!("../migrations/0007_held_study.sql")),
     (8, "cold", include_str!("../migrations/0008_cold.sql")),
     (9, "retrieve", include_str!("../migrations/0009_retrieve.sql")),
+    (10, "peer_tls", include_str!("../migrations/0010_peer_tls.sql")),
 ];
 
 /// The version of the catalog after all of them.

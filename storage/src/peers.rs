@@ -1,7 +1,7 @@
 //! Configured application entities.
 
 use crate::{archive::Archive, error::ArchiveError};
-use pacs_core::AeTitle;
+use pacs_core::{AeTitle, Fingerprint};
 use sqlx::{Row, any::AnyRow};
 
 /// A peer that may call us, and where it can be called.
@@ -15,6 +15,10 @@ pub struct Peer {
     pub may_find: bool,
     /// C-GET, and C-MOVE to itself or to others.
     pub may_retrieve: bool,
+    /// It is called by TLS.
+    pub tls: bool,
+    /// The client certificate that it shows; when set, calls without it are refused.
+    pub certificate: Option<Fingerprint>,
 }
 
 impl Archive {
@@ -26,7 +30,9 @@ impl Archive {
             .bind(peer.port.map_or(0, i64::from))
             .bind(i64::from(peer.may_store))
             .bind(i64::from(peer.may_find))
-            .bind(i64::from(peer.may_retrieve));
+            .bind(i64::from(peer.may_retrieve))
+            .bind(i64::from(peer.tls))
+            .bind(peer.certificate.map(String::from).unwrap_or_default());
         self.inner.database.execute(statement).await?;
         Ok(())
     }
@@ -49,21 +55,30 @@ fn peer(row: &AnyRow) -> Result<Peer, ArchiveError> {
     let ae_title: String = row.try_get(0)?;
     let host: String = row.try_get(1)?;
     let port: i64 = row.try_get(2)?;
+    let certificate: String = row.try_get(7)?;
+    let fault = |what: &str, why: &dyn std::fmt::Display| ArchiveError::Internal(format!("peer {what:?}: {why}"));
     Ok(Peer {
-        ae_title: ae_title.parse().map_err(|e| ArchiveError::Internal(format!("peer {ae_title:?}: {e}")))?,
+        ae_title: ae_title.parse().map_err(|e| fault(&ae_title, &e))?,
         host: Some(host).filter(|h| !h.is_empty()),
         port: u16::try_from(port).ok().filter(|&p| p != 0),
         may_store: row.try_get::<i64, _>(3)? != 0,
         may_find: row.try_get::<i64, _>(4)? != 0,
         may_retrieve: row.try_get::<i64, _>(5)? != 0,
+        tls: row.try_get::<i64, _>(6)? != 0,
+        certificate: match certificate.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|e| fault(&ae_title, &e))?),
+        },
     })
 }
 
-const PUT_PEER: &str = "insert into peer (ae_title, host, port, may_store, may_find, may_retrieve)
-    values ($1, $2, $3, $4, $5, $6)
+const PUT_PEER: &str = "insert into peer (ae_title, host, port, may_store, may_find, may_retrieve, tls, certificate)
+    values ($1, $2, $3, $4, $5, $6, $7, $8)
     on conflict (ae_title) do update set host = excluded.host, port = excluded.port, may_store = excluded.may_store,
-        may_find = excluded.may_find, may_retrieve = excluded.may_retrieve";
+        may_find = excluded.may_find, may_retrieve = excluded.may_retrieve, tls = excluded.tls,
+        certificate = excluded.certificate";
 
 const REMOVE_PEER: &str = "delete from peer where ae_title = $1";
 
-const PEERS: &str = "select ae_title, host, port, may_store, may_find, may_retrieve from peer order by ae_title";
+const PEERS: &str = "select ae_title, host, port, may_store, may_find, may_retrieve, tls, certificate from peer
+    order by ae_title";

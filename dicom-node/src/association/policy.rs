@@ -1,7 +1,7 @@
-//! Who may do what: by calling AE title and address.
+//! Who may do what: by calling AE title, address and certificate.
 
 use crate::config::NodeConfig;
-use pacs_core::AeTitle;
+use pacs_core::{AeTitle, Fingerprint};
 use std::net::IpAddr;
 use storage::Peer;
 
@@ -24,11 +24,18 @@ pub struct KnownPeer {
 
 /// The rights of a caller, `None` when it may not associate at all.
 ///
-/// An AE title is no proof of anything, so a configured peer is bound to its host where one is given.
-pub fn rights(config: &NodeConfig, peers: &[KnownPeer], calling: &AeTitle, address: IpAddr) -> Option<Rights> {
+/// An AE title is no proof of anything, so a configured peer is bound to its host and its certificate where they are given.
+pub fn rights(
+    config: &NodeConfig,
+    peers: &[KnownPeer],
+    calling: &AeTitle,
+    address: IpAddr,
+    certificate: Option<Fingerprint>,
+) -> Option<Rights> {
     let address = address.to_canonical();
     let is_it = |known: &&KnownPeer| {
         known.peer.ae_title == *calling
+            && known.peer.certificate.is_none_or(|bound| certificate == Some(bound))
             && known.addresses.as_ref().is_none_or(|of_host| of_host.iter().any(|a| a.to_canonical() == address))
     };
     if let Some(known) = peers.iter().find(is_it) {
@@ -51,11 +58,13 @@ mod tests {
                 may_store: true,
                 may_find: false,
                 may_retrieve: false,
+                tls: false,
+                certificate: None,
             },
             addresses: addresses.map(|a| vec![a.parse().unwrap()]),
         };
         let peers = [peer("CT", Some("ct.ward"), Some("10.0.0.7")), peer("ROAMING", None, None)];
-        assert_eq!(rights(config, &peers, &calling.parse().unwrap(), address.parse().unwrap()), expected);
+        assert_eq!(rights(config, &peers, &calling.parse().unwrap(), address.parse().unwrap(), None), expected);
     }
 
     #[test]

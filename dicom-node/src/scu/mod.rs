@@ -14,7 +14,7 @@ pub(crate) use outgoing::Outgoing;
 pub(crate) use store::{send_store, store_request};
 
 use crate::{
-    NodeConfig,
+    NodeConfig, Tls,
     dimse::{Assembler, CommandSet, Part},
     pdu::{
         APPLICATION_CONTEXT, Abort, AssociateRj, AssociateRq, ContextOutcome, MAX_CONTEXTS, Pdu, ProposedContext,
@@ -27,7 +27,12 @@ use pacs_core::{
     part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME},
 };
 use std::{collections::BTreeMap, io, time::Duration};
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 /// How long a connection may take to open.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -35,20 +40,26 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 /// A peer to call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Remote {
-    /// `host:port`
+    /// `host:port`; by TLS, the peer's certificate must bear the host.
     pub address: String,
     /// Our own AE title.
     pub calling: AeTitle,
     /// The peer's AE title.
     pub called: AeTitle,
+    /// Who we are and whom we trust, to call it by TLS; `None`: in plain.
+    pub tls: Option<Tls>,
 }
+
+type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ScuError {
     #[error("{address} cannot be reached")]
     Connect { address: String, source: io::Error },
+    #[error("{address} cannot be called by TLS")]
+    Tls { address: String, source: io::Error },
     #[error("sending failed")]
     Send(#[from] io::Error),
     #[error("association rejected: {}", .0.reason_text())]
@@ -57,6 +68,9 @@ pub enum ScuError {
     Aborted(Abort),
     #[error("the peer closed the connection")]
     Closed,
+    /// By TLS perhaps with an alert that says what the peer did not like.
+    #[error("the connection broke")]
+    Broken(#[source] io::Error),
     #[error("the peer did not answer in time")]
     Silent,
     #[error("the peer broke the protocol: {0}")]
@@ -69,9 +83,17 @@ pub enum ScuError {
     Status(u16),
 }
 
+impl ScuError {
+    /// With its causes, on one line.
+    pub(crate) fn chain(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
+        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+    }
+}
+
 /// An association that we asked for.
 struct Requestor {
-    wire: Wire<TcpStream>,
+    wire: Wire<Stream>,
     /// Accepted presentation contexts.
     contexts: BTreeMap<u8, String>,
     send_max: u32,
@@ -96,10 +118,7 @@ impl Requestor {
         roles: Vec<RoleSelection>,
     ) -> Result<Self, ScuError> {
         let config = NodeConfig::default();
-        let stream = wire::connect(&remote.address, CONNECT_LIMIT)
-            .await
-            .map_err(|source| ScuError::Connect { address: remote.address.clone(), source })?;
-        let mut wire = Wire::new(stream, &config);
+        let mut wire = Wire::new(connect(remote).await?, &config);
         let mut rq = request(remote, proposed, &config);
         rq.user.roles = roles;
         wire.send(&Pdu::AssociateRq(Box::new(rq)).to_bytes()).await?;
@@ -143,13 +162,32 @@ impl Requestor {
 
     async fn release(mut self) -> Result<(), ScuError> {
         self.wire.send(&Pdu::ReleaseRq.to_bytes()).await?;
-        match receive(&mut self.wire).await {
+        let answer = receive(&mut self.wire).await;
+        self.wire.close().await;
+        match answer {
             // A peer that closes instead of answering has released too.
-            Ok(Pdu::ReleaseRp) | Err(ScuError::Closed) => Ok(()),
+            Ok(Pdu::ReleaseRp) | Err(ScuError::Closed | ScuError::Broken(_)) => Ok(()),
             Ok(_) => Err(ScuError::Protocol("no answer to the release request")),
             Err(error) => Err(error),
         }
     }
+}
+
+/// Opens the connection, by TLS where the peer is called so.
+async fn connect(remote: &Remote) -> Result<Stream, ScuError> {
+    let address = || remote.address.clone();
+    let stream = wire::connect(&remote.address, CONNECT_LIMIT).await;
+    let stream = stream.map_err(|source| ScuError::Connect { address: address(), source })?;
+    let Some(tls) = &remote.tls else { return Ok(Either::Left(stream)) };
+    let secured = timeout(CONNECT_LIMIT, tls.connect(host(&remote.address), stream)).await;
+    let secured = secured.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    secured.map(Either::Right).map_err(|source| ScuError::Tls { address: address(), source })
+}
+
+/// The host of `host:port`, without the brackets of an IPv6 address.
+fn host(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 fn request(remote: &Remote, proposed: &[(String, Vec<String>)], config: &NodeConfig) -> AssociateRq {
@@ -175,12 +213,26 @@ fn request(remote: &Remote, proposed: &[(String, Vec<String>)], config: &NodeCon
     }
 }
 
-async fn receive(wire: &mut Wire<TcpStream>) -> Result<Pdu, ScuError> {
+async fn receive(wire: &mut Wire<Stream>) -> Result<Pdu, ScuError> {
     match wire.receive(Some(Instant::now() + ANSWER_LIMIT)).await {
         Received::Pdu(Pdu::Abort(abort)) => Err(ScuError::Aborted(abort)),
         Received::Pdu(pdu) => Ok(pdu),
         Received::Fault(fault) => Err(ScuError::Protocol(fault.what)),
-        Received::Closed => Err(ScuError::Closed),
+        Received::Closed(None) => Err(ScuError::Closed),
+        Received::Closed(Some(error)) => Err(ScuError::Broken(error)),
         Received::Expired => Err(ScuError::Silent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host;
+
+    #[test]
+    fn the_host_that_a_certificate_must_bear_is_what_stands_before_the_port() {
+        for (address, expected) in [("pacs.ward:104", "pacs.ward"), ("10.0.0.7:2762", "10.0.0.7"), ("[::1]:104", "::1")]
+        {
+            assert_eq!(host(address), expected);
+        }
     }
 }

@@ -135,8 +135,10 @@ async fn send_batch<F: FnMut(Progress<'_>)>(
     let ends = join_all(lines).await;
     let is_done = queue.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
     match ends.into_iter().collect::<Result<Vec<_>, _>>() {
-        Err(error @ (ScuError::Connect { .. } | ScuError::Rejected(_))) if !is_done => Err(error),
-        Err(ScuError::Connect { .. } | ScuError::Rejected(_)) | Ok(_) => Ok(()),
+        Err(error @ (ScuError::Connect { .. } | ScuError::Tls { .. } | ScuError::Rejected(_))) if !is_done => {
+            Err(error)
+        }
+        Err(ScuError::Connect { .. } | ScuError::Tls { .. } | ScuError::Rejected(_)) | Ok(_) => Ok(()),
         Err(error) => Err(error),
     }
 }

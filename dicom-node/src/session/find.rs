@@ -135,7 +135,7 @@ pub(super) async fn watch<S: AsyncRead + AsyncWrite + Unpin>(
                 None => backlog.push_back(Event::Received(pdu)),
             },
             Received::Fault(fault) => return Interrupt::Ended(Event::Unreadable(fault)),
-            Received::Closed => return Interrupt::Ended(Event::TransportClosed),
+            Received::Closed(_) => return Interrupt::Ended(Event::TransportClosed),
             Received::Expired => return Interrupt::Ended(Event::Abort(Abort::NOT_SPECIFIED)),
         }
     }

@@ -13,7 +13,7 @@ use crate::{
         keys::Refusal,
         retrieve::{Retrieve, Tally, instances},
     },
-    scu::{self, Delivery, Instance, Outgoing, Remote},
+    scu::{self, Delivery, Instance, Outgoing},
     wire::{Received, Wire},
 };
 use bytes::Bytes;
@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 origin: association.address.clone(),
                 success: true,
                 study: Some(study.to_string()),
-                detail: format!("{how}, {count} instances"),
+                detail: format!("{how}, {count} instances{}", self.shown()),
             })
             .await;
         }
@@ -246,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         };
         let reason = match outcome {
             Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(error.to_string()),
+            Ok(Err(error)) => Some(error.chain()),
             Err(error) => Some(error.to_string()),
         };
         if let Some(reason) = &reason {
@@ -262,16 +262,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     fn delivery(&self, retrieve: &Retrieve, peer: &Peer) -> Option<Delivery> {
         let association = self.association.as_ref()?;
-        let config = &self.node.config;
-        let (host, port) = (peer.host.as_deref().unwrap_or_default(), peer.port.unwrap_or_default());
         Some(Delivery {
-            remote: Remote {
-                address: format!("{host}:{port}"),
-                calling: config.ae_title.clone(),
-                called: peer.ae_title.clone(),
-            },
+            remote: self.node.remote(peer)?,
             originator: Some((association.calling.to_string(), retrieve.request.message_id.unwrap_or_default())),
-            associations: config.move_associations,
+            associations: self.node.config.move_associations,
             stop: CancellationToken::new(),
         })
     }
@@ -303,7 +297,7 @@ async fn answer_to<S: AsyncRead + AsyncWrite + Unpin>(
             Received::Pdu(Pdu::Data(values)) => values,
             Received::Pdu(pdu) => return Sent::Ended(Event::Received(pdu)),
             Received::Fault(fault) => return Sent::Ended(Event::Unreadable(fault)),
-            Received::Closed => return Sent::Ended(Event::TransportClosed),
+            Received::Closed(_) => return Sent::Ended(Event::TransportClosed),
             Received::Expired => return Sent::Ended(Event::Abort(Abort::NOT_SPECIFIED)),
         };
         for value in values {

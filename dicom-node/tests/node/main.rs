@@ -2,6 +2,8 @@
 
 // `cfg(test)` tells clippy that the helpers, which bear no `#[test]`, are tests too and may unwrap.
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod foreign_peers;
 #[cfg(test)]
 mod hostile;
@@ -11,3 +13,5 @@ mod own_peer;
 mod raw;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;

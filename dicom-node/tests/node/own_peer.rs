@@ -31,7 +31,12 @@ use tokio::{
 };
 
 fn remote(server: &Server) -> Remote {
-    Remote { address: server.address.to_string(), calling: "CT".parse().unwrap(), called: "YINGHAI".parse().unwrap() }
+    Remote {
+        address: server.address.to_string(),
+        calling: "CT".parse().unwrap(),
+        called: "YINGHAI".parse().unwrap(),
+        tls: None,
+    }
 }
 
 async fn send(server: &Server, files: Vec<Vec<u8>>) -> (Summary, Vec<Option<u16>>) {
@@ -70,6 +75,8 @@ async fn a_stranger_is_rejected_when_loopback_is_not_open() {
         may_store: false,
         may_find: false,
         may_retrieve: false,
+        tls: false,
+        certificate: None,
     };
     server.archive.put_peer(&peer).await.unwrap();
     scu::echo(&remote(&server)).await.unwrap();

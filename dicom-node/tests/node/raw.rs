@@ -11,7 +11,7 @@ use pacs_core::{
     transfer_syntax::IMPLICIT_VR_LITTLE_ENDIAN,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 
@@ -54,14 +54,18 @@ pub async fn connect(server: &Server) -> TcpStream {
 
 /// An association with the contexts of [`request`].
 pub async fn associate(server: &Server) -> TcpStream {
-    let mut stream = connect(server).await;
+    associate_over(connect(server).await).await
+}
+
+/// The same over a connection that there is.
+pub async fn associate_over<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> S {
     stream.write_all(&Pdu::AssociateRq(Box::new(request())).to_bytes()).await.unwrap();
     assert!(matches!(receive(&mut stream).await, Some(Pdu::AssociateAc(_))));
     stream
 }
 
 /// The next PDU; `None` at the end of the connection.
-pub async fn receive(stream: &mut TcpStream) -> Option<Pdu> {
+pub async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> Option<Pdu> {
     let mut header = [0; 6];
     stream.read_exact(&mut header).await.ok()?;
     let len = u32::from_be_bytes([header[2], header[3], header[4], header[5]]);
@@ -72,7 +76,7 @@ pub async fn receive(stream: &mut TcpStream) -> Option<Pdu> {
 }
 
 /// The next command set.
-pub async fn command(stream: &mut TcpStream) -> Option<CommandSet> {
+pub async fn command(stream: &mut (impl AsyncRead + Unpin)) -> Option<CommandSet> {
     loop {
         match receive(stream).await? {
             Pdu::Data(values) if values[0].is_command => return Some(CommandSet::parse(&values[0].data).unwrap()),

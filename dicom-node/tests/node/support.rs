@@ -1,6 +1,6 @@
 //! A node over a temporary archive on loopback, and foreign peers where they are installed.
 
-use dicom_node::NodeConfig;
+use dicom_node::{NodeConfig, Ports};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Server {
     pub archive: Archive,
     pub address: SocketAddr,
+    /// Of the TLS port, where the configuration has a certificate.
+    pub tls: Option<SocketAddr>,
     pub shutdown: CancellationToken,
     pub served: JoinHandle<Result<(), dicom_node::NodeError>>,
     _folder: tempfile::TempDir,
@@ -33,17 +35,22 @@ impl Server {
         let mut settings = StorageConfig { data_dir: folder.path().to_owned(), ..StorageConfig::default() };
         configure(&mut settings);
         let archive = Archive::open(&settings).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let bind = || TcpListener::bind("127.0.0.1:0");
+        let plain = bind().await.unwrap();
+        let address = plain.local_addr().unwrap();
+        let secure = if config.tls.certificate.is_some() { Some(bind().await.unwrap()) } else { None };
+        let tls = secure.as_ref().map(|listener| listener.local_addr().unwrap());
+        let ports = Ports { plain, tls: secure };
         let shutdown = CancellationToken::new();
-        let served = tokio::spawn(dicom_node::serve(listener, archive.clone(), config, shutdown.clone()));
-        Self { archive, address, shutdown, served, _folder: folder }
+        let served = tokio::spawn(dicom_node::serve(ports, archive.clone(), config, shutdown.clone()));
+        Self { archive, address, tls, shutdown, served, _folder: folder }
     }
 
     /// Runs a peer's program against this server, without blocking it; `None` when the program is not installed.
     pub async fn peer(&self, program: &str, arguments: &[&str]) -> Option<Output> {
         let (host, port) = (self.address.ip().to_string(), self.address.port().to_string());
-        let fill = |text: &&str| text.replace("HOST", &host).replace("PORT", &port);
+        let tls = self.tls.map(|address| address.port().to_string()).unwrap_or_default();
+        let fill = |text: &&str| text.replace("HOST", &host).replace("TLS_PORT", &tls).replace("PORT", &port);
         let arguments: Vec<_> = arguments.iter().map(fill).collect();
         let program = program.to_owned();
         let run = move || {

@@ -32,6 +32,7 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
         address: config.dicom_listen.to_string(),
         calling: "DEMO".parse().context("a valid AE title")?,
         called: config.dicom.ae_title.clone(),
+        tls: None,
     };
     find_server(&remote, arguments.wait_for_server).await?;
     let archive = super::open(config).await?;

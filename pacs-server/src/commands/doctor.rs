@@ -2,9 +2,14 @@
 
 use super::replica::words;
 use crate::config::{Config, Room};
-use dicom_node::scu::{self, Remote};
-use std::{net::SocketAddr, process::ExitCode};
+use dicom_node::{
+    Tls,
+    scu::{self, Remote},
+    tls::RENEW_BEFORE,
+};
+use std::{net::SocketAddr, process::ExitCode, time::SystemTime};
 use storage::{Archive, ArchiveError, KeyUse};
+use time::UtcDateTime;
 use tokio::net::TcpListener;
 
 /// What was looked at, and a fact or a remedy.
@@ -22,6 +27,10 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     checks.extend(archive(config).await);
     if config.roles.contains(&Room::Dicom) {
         checks.push(("DICOM port", dicom_port(config).await));
+        checks.push(("DICOM TLS", certificate(config)));
+        if let Some(address) = config.dicom_tls_listen {
+            checks.push(("TLS port", port(address, "--dicom-tls-listen").await));
+        }
     }
     if config.roles.contains(&Room::Web) {
         checks.push(("HTTP port", port(config.http_listen, "--http-listen").await));
@@ -131,12 +140,31 @@ fn remedy(error: ArchiveError, otherwise: &str) -> String {
 /// A port that a running server of ours holds is as good as a free one.
 async fn dicom_port(config: &Config) -> Result<String, String> {
     let ae_title = config.dicom.ae_title.clone();
-    let remote = Remote { address: config.dicom_listen.to_string(), calling: ae_title.clone(), called: ae_title };
+    let (address, calling, called) = (config.dicom_listen.to_string(), ae_title.clone(), ae_title);
+    let remote = Remote { address, calling, called, tls: None };
     if scu::echo(&remote).await.is_ok() {
         return Ok(format!("{} answers C-ECHO at {}", remote.called, remote.address));
     }
     port(config.dicom_listen, "--dicom-listen").await
 }
+
+/// Whether the files of `dicom.tls` can be used, and for how long still.
+fn certificate(config: &Config) -> Result<String, String> {
+    let tls = Tls::load(&config.dicom.tls).map_err(|e| format!("{:#}", anyhow::Error::from(e)))?;
+    let Some(certificate) = tls.next_to_end() else {
+        return Ok("no certificate of ours (dicom.tls.certificate)".to_owned());
+    };
+    let now = SystemTime::now();
+    let end = certificate.not_after.map(|end| UtcDateTime::from(end).date().to_string()).unwrap_or_default();
+    match certificate.remaining(now) {
+        Some(left) if left.is_zero() => Err(format!("{certificate} ended on {end}: {RENEWAL}")),
+        Some(left) if left < RENEW_BEFORE => Err(format!("{certificate} ends on {end}: {RENEWAL}")),
+        _ => Ok(format!("{certificate}, until {end}")),
+    }
+}
+
+/// What to do about a certificate that ends.
+const RENEWAL: &str = "put a new one in place of dicom.tls.certificate; a running server takes it up by itself";
 
 async fn port(address: SocketAddr, flag: &str) -> Result<String, String> {
     match TcpListener::bind(address).await {

@@ -2,7 +2,10 @@
 
 use crate::config::Config;
 use anyhow::Context;
-use dicom_node::scu::{self, Remote};
+use dicom_node::{
+    Tls,
+    scu::{self, Remote},
+};
 use pacs_core::AeTitle;
 use std::time::Instant;
 
@@ -14,6 +17,9 @@ pub struct Arguments {
     /// host:port
     #[arg(long)]
     address: Option<String>,
+    /// By TLS; a peer that `pacs ae add --tls` set so is called so without it
+    #[arg(long)]
+    tls: bool,
 }
 
 pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
@@ -32,21 +38,30 @@ pub async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
 
 async fn remote(config: &Config, arguments: Arguments) -> anyhow::Result<Remote> {
     let calling = config.dicom.ae_title.clone();
-    let Some(called) = arguments.ae_title else {
-        let address = arguments.address.unwrap_or_else(|| config.dicom_listen.to_string());
-        return Ok(Remote { address, called: calling.clone(), calling });
+    let called = arguments.ae_title.clone().unwrap_or_else(|| calling.clone());
+    let (address, by_tls) = match (arguments.address, arguments.ae_title) {
+        (Some(address), _) => (address, arguments.tls),
+        (None, Some(called)) => {
+            let (address, by_tls) = configured(config, &called).await?;
+            (address, by_tls || arguments.tls)
+        }
+        (None, None) => (our_own(config, arguments.tls)?, arguments.tls),
     };
-    let address = match arguments.address {
-        Some(address) => address,
-        None => configured(config, &called).await?,
-    };
-    Ok(Remote { address, calling, called })
+    let tls = if by_tls { Some(Tls::load(&config.dicom.tls)?) } else { None };
+    Ok(Remote { address, calling, called, tls })
 }
 
-async fn configured(config: &Config, called: &AeTitle) -> anyhow::Result<String> {
+/// Where the running server listens.
+fn our_own(config: &Config, tls: bool) -> anyhow::Result<String> {
+    let address = if tls { config.dicom_tls_listen } else { Some(config.dicom_listen) };
+    Ok(address.context("there is no TLS port of ours: set it with --dicom-tls-listen")?.to_string())
+}
+
+/// Where a peer listens, and whether for TLS.
+async fn configured(config: &Config, called: &AeTitle) -> anyhow::Result<(String, bool)> {
     let peers = super::open(config).await?.peers().await?;
     let known = peers.iter().find(|peer| peer.ae_title == *called);
-    let address = known.and_then(|peer| Some(format!("{}:{}", peer.host.as_ref()?, peer.port?)));
+    let address = known.and_then(|peer| Some((format!("{}:{}", peer.host.as_ref()?, peer.port?), peer.tls)));
     address.with_context(|| {
         format!(
             "no host and port are configured for {called}: give --address, or `pacs ae add {called} --host … --port …`"

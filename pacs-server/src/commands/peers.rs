@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use clap::Subcommand;
-use pacs_core::AeTitle;
+use pacs_core::{AeTitle, Fingerprint};
 use storage::{AuditAction, Peer};
 
 #[derive(Debug, Subcommand)]
@@ -28,6 +28,13 @@ pub enum PeerCommand {
         /// May fetch instances (C-GET), and have them sent to application entities that are listed here (C-MOVE)
         #[arg(long)]
         retrieve: bool,
+        /// It is called by TLS; its certificate must bear --host (dicom.tls.ca says whose certificates are trusted)
+        #[arg(long)]
+        tls: bool,
+        /// Its calls are taken only by TLS and with this client certificate, as `openssl x509 -noout -fingerprint -sha256`
+        /// prints it
+        #[arg(long, value_name = "SHA-256")]
+        certificate: Option<Fingerprint>,
     },
     /// Shut an application entity out
     Remove {
@@ -41,8 +48,9 @@ pub enum PeerCommand {
 pub async fn run(config: &Config, command: PeerCommand) -> anyhow::Result<()> {
     let archive = super::open(config).await?;
     match command {
-        PeerCommand::Add { ae_title, host, port, store, find, retrieve } => {
-            let peer = Peer { ae_title, host, port, may_store: store, may_find: find, may_retrieve: retrieve };
+        PeerCommand::Add { ae_title, host, port, store, find, retrieve, tls, certificate } => {
+            let (may_store, may_find, may_retrieve) = (store, find, retrieve);
+            let peer = Peer { ae_title, host, port, may_store, may_find, may_retrieve, tls, certificate };
             archive.put_peer(&peer).await?;
             super::audit(&archive, AuditAction::Configuration, format!("AE {} set", peer.ae_title)).await?;
             println!("{}", line(&peer));
@@ -69,7 +77,9 @@ pub async fn run(config: &Config, command: PeerCommand) -> anyhow::Result<()> {
 fn line(peer: &Peer) -> String {
     let host = peer.host.as_deref().unwrap_or("any host");
     let port = peer.port.map(|p| format!(":{p}")).unwrap_or_default();
+    let tls = if peer.tls { " by TLS" } else { "" };
+    let bound = peer.certificate.map(|bound| format!("  with certificate {bound}")).unwrap_or_default();
     let may = [("store", peer.may_store), ("find", peer.may_find), ("retrieve", peer.may_retrieve), ("echo", true)];
     let may: Vec<_> = may.into_iter().filter(|(_, yes)| *yes).map(|(what, _)| what).collect();
-    format!("{:16} {host}{port}  may {}", peer.ae_title.as_str(), may.join(", "))
+    format!("{:16} {host}{port}{tls}  may {}{bound}", peer.ae_title.as_str(), may.join(", "))
 }

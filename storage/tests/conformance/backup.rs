@@ -49,6 +49,8 @@ pub async fn filled(archive: &Archive) -> String {
         may_store: true,
         may_find: false,
         may_retrieve: false,
+        tls: false,
+        certificate: None,
     };
     archive.put_peer(&peer).await.expect("a peer");
     archive.create_token("li", "ci").await.expect("a token")

@@ -74,10 +74,14 @@ async fn peers_are_kept() {
             may_store: true,
             may_find: false,
             may_retrieve: false,
+            tls: false,
+            certificate: None,
         };
         archive.put_peer(&peer).await.expect("kept");
         peer.host = Some("ct1.example".into());
         peer.port = Some(104);
+        peer.tls = true;
+        peer.certificate = Some([7; 32].into());
         archive.put_peer(&peer).await.expect("kept");
         assert_eq!(archive.peers().await.expect("peers"), [peer]);
         archive.remove_peer(&title).await.expect("removed");
