@@ -37,7 +37,9 @@ impl Archive {
             Named::Anyone => Way::All,
             Named::Few(source) => Way::Named(source),
             Named::Many(source) => {
-                let page = query.limit.filter(|limit| limit + query.offset <= PAGE && query.level == Level::Study);
+                let page = query
+                    .limit
+                    .filter(|limit| limit.saturating_add(query.offset) <= PAGE && query.level == Level::Study);
                 if let Some(page) = page {
                     let rows = self.select(query, &Way::Newest).await?;
                     if rows.len() == page as usize {

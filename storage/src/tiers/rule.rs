@@ -39,7 +39,8 @@ impl ColdRule {
         let date = moment(&facts.study_date).unwrap_or_default();
         is_before(facts.changed_at.max(date), self.days)
             && (facts.read_at == 0 || is_before(facts.read_at, self.unread_days))
-            && (self.modalities.is_empty() || self.modalities.contains(&facts.modality))
+            && (self.modalities.is_empty()
+                || self.modalities.iter().any(|one| one.eq_ignore_ascii_case(&facts.modality)))
     }
 }
 
@@ -71,7 +72,7 @@ mod tests {
     }
 
     fn check(facts: &Facts, expected: bool) {
-        let rule = ColdRule { modalities: vec!["CT".into()], ..ColdRule::default() };
+        let rule = ColdRule { modalities: vec!["ct".into()], ..ColdRule::default() };
         assert_eq!(rule.matches(facts, NOW), expected, "{facts:?}");
     }
 
