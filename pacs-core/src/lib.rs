@@ -13,6 +13,7 @@
 //! | [`person_name`] | component groups, and what a name is found by: folded, in pinyin, by initials | PS3.5 §6.2.1 |
 //! | [`json`], [`attributes`] | the DICOM JSON model, written and read | PS3.18 Annex F |
 //! | [`correction`] | corrections laid over what was received | PS3.3 C.12.1 |
+//! | `deidentify` | data sets that name nobody, with consistent pseudonyms | PS3.15 Annex E |
 //! | [`instance`], [`frame_layout`] | what the archive indexes of an instance, and where its frames lie | PS3.3 C.7, PS3.5 A.4 |
 //! | [`query`] | matching shared by C-FIND and QIDO-RS | PS3.4 C.2.2.2 |
 //! | [`pixel`] | decode → modality LUT → VOI LUT → presentation | PS3.3 C.7.6.3, C.11 |
@@ -30,6 +31,8 @@ pub mod attributes;
 pub mod character_set;
 pub mod correction;
 pub mod data_set;
+#[cfg(feature = "deidentify")]
+pub mod deidentify;
 pub mod finding;
 pub mod fingerprint;
 pub mod frame_layout;
