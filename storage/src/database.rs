@@ -22,6 +22,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "cold", include_str!("../migrations/0008_cold.sql")),
     (9, "retrieve", include_str!("../migrations/0009_retrieve.sql")),
     (10, "peer_tls", include_str!("../migrations/0010_peer_tls.sql")),
+    (11, "routing", include_str!("../migrations/0011_routing.sql")),
 ];
 
 /// The version of the catalog after all of them.

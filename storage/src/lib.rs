@@ -31,6 +31,7 @@
 //! | [`outbox`] | events, written in the transaction that caused them |
 //! | `sweep` | quiet series, removal |
 //! | [`retention`] | what must be kept and for how long: rules, legal holds, deletion of what has expired |
+//! | [`routing`] | what arrives is sent on by rule: destinations, rules, queue |
 //! | [`jobs`] | leased work: enqueue, claim, extend, finish, fail |
 //! | [`accounts`], `password`, `sign_in` | users, roles, sessions, API tokens |
 //! | [`peers`] | configured application entities |
@@ -82,6 +83,7 @@ mod removal;
 mod replica;
 mod reserve;
 pub mod retention;
+pub mod routing;
 mod sealing;
 mod sign_in;
 mod spool;

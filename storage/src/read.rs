@@ -8,6 +8,7 @@ use crate::{
     index::IN_RECORD,
     ingest::blocking,
     pack::{Record, record_offset},
+    routing::Alteration,
     versions::version_number,
 };
 use bytes::Bytes;
@@ -56,6 +57,8 @@ pub struct StoredInstance {
     pub(crate) place: Place,
     /// What is laid over it where it is read as it is seen, not as it was received.
     pub(crate) view: Option<Arc<View>>,
+    /// What is changed of it on its way out.
+    pub(crate) alteration: Option<Arc<Alteration>>,
 }
 
 /// Where an instance lies: opaque outside `storage`.
@@ -446,6 +449,7 @@ fn located(row: &AnyRow) -> Result<(StoredInstance, String), ArchiveError> {
         id: row.try_get(16)?,
         version: version_number(row.try_get(14)?),
         view: None,
+        alteration: None,
     };
     Ok((instance, row.try_get(7)?))
 }

@@ -20,7 +20,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 /// In an order in which what a row refers to is there before it. The keys of names are not among them: they are made again.
-pub(crate) const TABLES: [&str; 24] = [
+pub(crate) const TABLES: [&str; 27] = [
     "head",
     "patient",
     "study",
@@ -45,6 +45,9 @@ pub(crate) const TABLES: [&str; 24] = [
     "correction",
     "received_value",
     "study_read",
+    "destination",
+    "routing_rule",
+    "forward",
 ];
 
 /// The tables that hold data as soon as an archive is used.

@@ -23,7 +23,7 @@ mod view;
 pub(crate) use outgoing::corrected;
 pub(crate) use rows::{ALL_TO_STORE, end_corrections};
 pub(crate) use settle::settle_arrival;
-pub(crate) use view::View;
+pub(crate) use view::{View, date_time};
 
 use crate::{
     archive::Archive,

@@ -57,18 +57,18 @@ impl StoredInstance {
 
 /// The whole file; `None` if it is seen as it was received.
 pub(crate) async fn corrected(archive: &Archive, instance: &StoredInstance) -> Result<Option<Stream>, ArchiveError> {
-    let steps = instance.steps();
-    if steps.is_empty() {
+    if !instance.is_corrected() && instance.alteration.is_none() {
         return Ok(None);
     }
+    let own = instance.clone();
     let reader = InstanceReader::new(archive.clone(), Arc::new(instance.clone()));
-    let (syntax, start) = (instance.transfer_syntax.clone(), instance.data_set_offset);
-    if syntax.encoding() == Encoding::Deflated {
-        let data_set = blocking(move || deflated(reader, start, &steps)).await?;
+    let start = instance.data_set_offset;
+    if instance.transfer_syntax.encoding() == Encoding::Deflated {
+        let data_set = blocking(move || deflated(reader, &own)).await?;
         let meta = archive.read_range(instance, 0..start).await?;
         return Ok(Some(stream::iter([Ok(meta), Ok(data_set)]).boxed()));
     }
-    let stretches = blocking(move || rewritten(reader, &syntax, start, &steps)).await?;
+    let stretches = blocking(move || rewritten(reader, &own)).await?;
     let stretches = [vec![Stretch::Old(0..start)], stretches].concat();
     Ok(Some(if is_ascending(&stretches) {
         let whole = archive.read_as_received(instance).await?;
@@ -78,25 +78,21 @@ pub(crate) async fn corrected(archive: &Archive, instance: &StoredInstance) -> R
     }))
 }
 
-fn rewritten(
-    mut reader: InstanceReader,
-    syntax: &TransferSyntax,
-    start: u64,
-    steps: &[Step],
-) -> Result<Vec<Stretch>, ArchiveError> {
-    reader.seek(SeekFrom::Start(start))?;
+fn rewritten(mut reader: InstanceReader, instance: &StoredInstance) -> Result<Vec<Stretch>, ArchiveError> {
+    let syntax = &instance.transfer_syntax;
+    reader.seek(SeekFrom::Start(instance.data_set_offset))?;
     let mut data_set = scan(&mut reader, syntax, Limits::default())?;
-    correct(&mut data_set, steps);
+    instance.prepare(&mut data_set)?;
     write(&data_set, syntax).map_err(|error| ArchiveError::Internal(error.to_string()))
 }
 
 /// Held whole: deflated instances are small, as they have no compressed frames.
-fn deflated(mut reader: InstanceReader, start: u64, steps: &[Step]) -> Result<Bytes, ArchiveError> {
-    reader.seek(SeekFrom::Start(start))?;
+fn deflated(mut reader: InstanceReader, instance: &StoredInstance) -> Result<Bytes, ArchiveError> {
+    reader.seek(SeekFrom::Start(instance.data_set_offset))?;
     let inflated = inflate(reader, MAX_INFLATED)?;
     let syntax = TransferSyntax::explicit_little();
     let mut data_set = scan(&mut Cursor::new(&inflated), &syntax, Limits::default())?;
-    correct(&mut data_set, steps);
+    instance.prepare(&mut data_set)?;
     let stretches = write(&data_set, &syntax).map_err(|error| ArchiveError::Internal(error.to_string()))?;
     let mut packed = DeflateEncoder::new(Vec::new(), Compression::default());
     for stretch in stretches {

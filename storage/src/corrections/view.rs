@@ -100,7 +100,7 @@ fn kept(tag: pacs_core::Tag, value: Option<String>) -> Option<String> {
 }
 
 /// A DT value in UTC.
-fn date_time(at: i64) -> String {
+pub(crate) fn date_time(at: i64) -> String {
     let format = format_description!("[year][month][day][hour][minute][second].[subsecond digits:3]+0000");
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000);
     at.ok().and_then(|at| at.format(&format).ok()).unwrap_or_default()

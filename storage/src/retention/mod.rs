@@ -30,5 +30,5 @@ pub use study::KeptStudy;
 
 pub(crate) use guard::{Grounds, refuse_kept};
 pub(crate) use hold::{check_reason, keep_held};
-pub(crate) use rule::check_rules;
+pub(crate) use rule::{check_rules, is_like};
 pub(crate) use stored::ALL_HOLDS_TO_STORE;

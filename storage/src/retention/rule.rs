@@ -62,7 +62,7 @@ impl RetentionRule {
 }
 
 /// PS3.4 C.2.2.2.4, without regard to case.
-fn is_like(pattern: &str, value: &str) -> bool {
+pub(crate) fn is_like(pattern: &str, value: &str) -> bool {
     Condition::Wildcard(pattern.to_lowercase()).matches(VR::LO, &value.to_lowercase())
 }
 

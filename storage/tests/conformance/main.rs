@@ -3,6 +3,7 @@
 //! environment how to reach it (`scripts/s3-for-tests`).
 
 mod backup;
+mod coercion;
 mod cold;
 mod corrections;
 mod crash;
@@ -20,6 +21,7 @@ mod proxy;
 mod recompression;
 mod replica;
 mod retention;
+mod routing;
 mod support;
 mod tiers;
 mod versions;
