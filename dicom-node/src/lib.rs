@@ -9,6 +9,8 @@
 //! | [`scu`] | C-ECHO and C-STORE as user | PS3.4 Annexes A, B |
 //! | [`tls`] | secure transport | PS3.15 §B.12 |
 //! | `commitment` | requests for storage commitment, from the question to the report | PS3.4 Annex J |
+//! | `forwarding` | what the archive has queued for application entities, sent on | PS3.4 Annex B |
+//! | `asking` | storage commitment for what was sent on | PS3.4 Annex J |
 //! | `session` | one association: machine, clock and services joined | |
 //! | `wire` | the only sockets | |
 //! | [`config`], [`error`] | settings and failures | |
@@ -16,11 +18,13 @@
 //! Absent on purpose: no data set is ever held whole on its way in, whatever its size; nothing is answered with success
 //! before the archive has committed it; no service knows another.
 
+mod asking;
 pub mod association;
 mod commitment;
 pub mod config;
 pub mod dimse;
 pub mod error;
+mod forwarding;
 pub mod pdu;
 pub mod scp;
 pub mod scu;
@@ -94,10 +98,16 @@ pub async fn serve(
     };
     let alongside =
         [tokio::spawn(cut_late(Arc::clone(&node))), tokio::spawn(node.tls.clone().watch()), tokio::spawn(committing)];
+    let forwarding = {
+        let node = Arc::clone(&node);
+        tokio::spawn(async move { tokio::join!(forwarding::work(&node), asking::work(&node)) })
+    };
     let in_plain = wire::listen(plain, &node.door, &node.stop, limit, wire::TURNED_AWAY, |stream, address, pass| {
         Session::new(Arc::clone(&node), stream, address, pass, None).run().instrument(span(address))
     });
     tokio::join!(in_plain, listen_secure(secure, &node, limit));
+    // Ends by itself: what is being sent is settled.
+    drop(forwarding.await);
     alongside.iter().for_each(|task| task.abort());
     Ok(())
 }

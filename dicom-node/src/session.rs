@@ -470,6 +470,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             Operation::Find(find) => self.find(context, &find).instrument(span).await,
             Operation::Commit(commitment) => self.commit(context, &commitment).instrument(span).await,
+            Operation::Hear(report) => self.hear(context, &report).instrument(span).await,
             Operation::Retrieve(retrieve) => self.retrieve(context, &retrieve).instrument(span).await,
         }
     }

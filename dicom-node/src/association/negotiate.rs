@@ -116,7 +116,8 @@ fn judge(
         Service::Verification => (true, false),
         Service::Storage => (asked.0 && rights.store, asked.1 && rights.retrieve),
         // Who may give us instances may ask whether we have them.
-        Service::Commitment => (rights.store, false),
+        // And who is asked by us may answer.
+        Service::Commitment => (rights.store, asked.1),
         Service::Find(_) => (rights.find, false),
         Service::Move(_) | Service::Get(_) => (rights.retrieve, false),
     };

@@ -53,11 +53,12 @@ pub fn credentials(asked: &UserInformation) -> Option<(&str, &str)> {
     Some((text(&identity.primary), text(&identity.secondary)))
 }
 
-/// We are SCP of everything, so the requestor is SCU; of storage also SCP, if it is to be sent what it asks for by C-GET
-/// (PS3.7 §D.3.3.4, PS3.4 §C.5.3.1.1).
+/// We are SCP of everything, so the requestor is SCU; of storage also SCP, if it is to be sent what it asks for by C-GET, and of
+/// storage commitment, if it answers what we asked (PS3.7 §D.3.3.4, PS3.4 §C.5.3.1.1, §J.3.3).
 fn select(role: &RoleSelection, rights: Rights, config: &NodeConfig) -> RoleSelection {
     let (scu, scp) = match service(&role.sop_class, config.accept_unknown_sop_classes) {
         Some(Service::Storage) => (rights.store, rights.retrieve),
+        Some(Service::Commitment) => (rights.store, true),
         Some(_) => (true, false),
         None => (false, false),
     };

@@ -6,6 +6,8 @@ pub const INVALID_SOP_INSTANCE: u16 = 0x0117;
 pub const UNRECOGNIZED_OPERATION: u16 = 0x0211;
 /// An N-service names an instance that there is not (PS3.7 §C.5.9).
 pub const NO_SUCH_SOP_INSTANCE: u16 = 0x0112;
+/// PS3.7 §C.5.10.
+pub const NO_SUCH_EVENT_TYPE: u16 = 0x0113;
 pub const INVALID_ARGUMENT: u16 = 0x0115;
 pub const NO_SUCH_ACTION: u16 = 0x0123;
 /// A match, and all keys of the query were supported.

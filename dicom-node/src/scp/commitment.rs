@@ -64,6 +64,72 @@ impl Commitment {
     }
 }
 
+/// An N-EVENT-REPORT whose data set is coming: what a peer says of what we asked for.
+pub struct EventReport {
+    pub request: CommandSet,
+    keys: Keys,
+}
+
+impl EventReport {
+    pub fn new(request: CommandSet, syntax: TransferSyntax) -> Self {
+        Self { request, keys: Keys::long(syntax) }
+    }
+
+    /// Takes a piece of the data set.
+    pub fn write(&mut self, piece: &[u8]) {
+        self.keys.write(piece);
+    }
+
+    pub fn read(&self) -> Result<Report, Refusal> {
+        if !matches!(self.request.event_type_id, Some(SUCCESSFUL | FAILURES_EXIST)) {
+            return Err(Refusal::new(status::NO_SUCH_EVENT_TYPE, "Event Type ID is neither 1 nor 2"));
+        }
+        let data_set = self.keys.read()?;
+        let refusal = |comment: &str| Refusal::new(status::INVALID_ARGUMENT, comment);
+        let transaction = data_set.text(tags::TRANSACTION_UID).unwrap_or_default();
+        let transaction = transaction.parse().map_err(|error| refusal(&format!("Transaction UID: {error}")))?;
+        let no_instance = || refusal("an item names no instance");
+        let committed = data_set.items(tags::REFERENCED_SOP_SEQUENCE).iter().map(reference).collect::<Option<_>>();
+        let failed = data_set.items(tags::FAILED_SOP_SEQUENCE).iter().map(|item| {
+            let reason = item.integer(tags::FAILURE_REASON).and_then(|reason| u16::try_from(reason).ok());
+            Some((reference(item)?, reason.unwrap_or_default()))
+        });
+        let failed = failed.collect::<Option<_>>().ok_or_else(no_instance)?;
+        Ok(Report { transaction, committed: committed.ok_or_else(no_instance)?, failed })
+    }
+}
+
+impl Transaction {
+    /// The N-ACTION that asks for it.
+    pub fn request(&self, message_id: u16) -> CommandSet {
+        CommandSet {
+            command_field: field::N_ACTION_RQ,
+            message_id: Some(message_id),
+            requested_sop_class_uid: Some(STORAGE_COMMITMENT.to_owned()),
+            requested_sop_instance_uid: Some(STORAGE_COMMITMENT_INSTANCE.to_owned()),
+            action_type_id: Some(REQUEST),
+            has_data_set: true,
+            ..CommandSet::default()
+        }
+    }
+
+    /// Its data set.
+    pub fn data_set(&self, explicit_vr: bool) -> Bytes {
+        let uid = Field::Text(VR::UI, self.uid.to_string());
+        let items = Field::Items(self.references.iter().map(item).collect());
+        let fields = Fields::from([(tags::TRANSACTION_UID, uid), (tags::REFERENCED_SOP_SEQUENCE, items)]);
+        identifier::write(fields, explicit_vr, &CharacterSet::default())
+    }
+}
+
+fn item(reference: &Reference) -> Fields {
+    let uid = |value: &str| Field::Text(VR::UI, value.to_owned());
+    Fields::from([
+        (tags::REFERENCED_SOP_CLASS_UID, uid(&reference.sop_class)),
+        (tags::REFERENCED_SOP_INSTANCE_UID, uid(reference.sop_instance.as_str())),
+    ])
+}
+
 fn transaction(data_set: &DataSet) -> Result<Transaction, Refusal> {
     let refusal = |comment: &str| Refusal::new(status::INVALID_ARGUMENT, comment);
     let uid = data_set.text(tags::TRANSACTION_UID).unwrap_or_default();
@@ -107,12 +173,6 @@ impl Report {
     /// Its data set; `retrieve_from`: our AE title.
     pub fn data_set(&self, retrieve_from: &str, explicit_vr: bool) -> Bytes {
         let text = |vr, value: &str| Field::Text(vr, value.to_owned());
-        let item = |reference: &Reference| {
-            Fields::from([
-                (tags::REFERENCED_SOP_CLASS_UID, text(VR::UI, &reference.sop_class)),
-                (tags::REFERENCED_SOP_INSTANCE_UID, text(VR::UI, reference.sop_instance.as_str())),
-            ])
-        };
         let failed = |(reference, reason): &(Reference, u16)| {
             let mut fields = item(reference);
             fields.insert(tags::FAILURE_REASON, text(VR::US, &reason.to_string()));
@@ -164,6 +224,25 @@ mod tests {
         commitment.write(&report.data_set("YINGHAI", false));
         assert_eq!(commitment.read(), Ok(Transaction { uid: "1.2".parse().unwrap(), references: committed }));
         assert_eq!(report.request(1).event_type_id, Some(1));
+    }
+
+    #[test]
+    fn what_we_ask_is_read_as_it_was_meant_and_so_is_the_answer() {
+        let references = vec![reference_to("1.2.3"), reference_to("1.2.4")];
+        let transaction = Transaction { uid: "1.2".parse().unwrap(), references: references.clone() };
+        let mut asked = Commitment::new(transaction.request(1), TransferSyntax::implicit_little());
+        asked.write(&transaction.data_set(false));
+        assert_eq!(asked.read(), Ok(transaction));
+        let report = Report {
+            transaction: "1.2".parse().unwrap(),
+            committed: vec![references[0].clone()],
+            failed: vec![(references[1].clone(), 0x0112)],
+        };
+        let mut heard = EventReport::new(report.request(1), TransferSyntax::explicit_little());
+        heard.write(&report.data_set("YINGHAI", true));
+        assert_eq!(heard.read(), Ok(report));
+        heard.request.event_type_id = Some(3);
+        assert_eq!(heard.read().unwrap_err().status, status::NO_SUCH_EVENT_TYPE);
     }
 
     #[test]

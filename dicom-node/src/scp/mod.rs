@@ -36,6 +36,7 @@ pub enum Operation {
     Find(query::Find),
     Retrieve(Box<retrieve::Retrieve>),
     Commit(Box<commitment::Commitment>),
+    Hear(Box<commitment::EventReport>),
 }
 
 /// How an operation with one answer ended.
@@ -61,6 +62,13 @@ impl Operation {
             (field::C_GET_RQ, Service::Get(root)) | (field::C_MOVE_RQ, Service::Move(root)) => {
                 Self::Retrieve(Box::new(retrieve::Retrieve::new(command, context.transfer_syntax.clone(), root)))
             }
+            // A peer that answers what we asked may call for that alone, or over the association of a question of its own.
+            (field::N_EVENT_REPORT_RQ, Service::Commitment) => {
+                Self::Hear(Box::new(commitment::EventReport::new(command, context.transfer_syntax.clone())))
+            }
+            (field::N_ACTION_RQ, Service::Commitment) if !context.is_scu => {
+                Self::Answered(command.response(Failure::NotAuthorised.dimse()))
+            }
             (field::N_ACTION_RQ, Service::Commitment) => {
                 Self::Commit(Box::new(commitment::Commitment::new(command, context.transfer_syntax.clone())))
             }
@@ -80,6 +88,7 @@ impl Operation {
             Self::Find(find) => find.write(bytes),
             Self::Retrieve(retrieve) => retrieve.write(bytes),
             Self::Commit(commitment) => commitment.write(bytes),
+            Self::Hear(report) => report.write(bytes),
         }
     }
 }

@@ -1,10 +1,12 @@
-//! What we ask of others: C-ECHO and C-STORE as Service Class User.
+//! What we ask of others as Service Class User: C-ECHO, C-STORE, storage commitment.
 
+mod commitment;
 mod echo;
 mod outgoing;
 mod report;
 mod store;
 
+pub use commitment::request_commitment;
 pub use echo::echo;
 pub use outgoing::Instance;
 pub use report::report;
@@ -214,7 +216,11 @@ fn request(remote: &Remote, proposed: &[(String, Vec<String>)], config: &NodeCon
 }
 
 async fn receive(wire: &mut Wire<Stream>) -> Result<Pdu, ScuError> {
-    match wire.receive(Some(Instant::now() + ANSWER_LIMIT)).await {
+    receive_until(wire, Instant::now() + ANSWER_LIMIT).await
+}
+
+async fn receive_until(wire: &mut Wire<Stream>, until: Instant) -> Result<Pdu, ScuError> {
+    match wire.receive(Some(until)).await {
         Received::Pdu(Pdu::Abort(abort)) => Err(ScuError::Aborted(abort)),
         Received::Pdu(pdu) => Ok(pdu),
         Received::Fault(fault) => Err(ScuError::Protocol(fault.what)),

@@ -44,6 +44,8 @@ pub(crate) struct Outgoing {
     pub(crate) sop_class: String,
     pub(crate) sop_instance: String,
     pub(crate) transfer_syntax: TransferSyntax,
+    /// Of what is stored, in bytes; 0 where it is not known.
+    pub(crate) len: u64,
     instance: Instance,
     data_set_offset: u64,
 }
@@ -70,8 +72,9 @@ impl Outgoing {
         Self {
             index,
             sop_class: stored.sop_class.to_string(),
-            sop_instance: stored.sop_instance.to_string(),
+            sop_instance: stored.leaves_as().to_string(),
             transfer_syntax: stored.transfer_syntax.clone(),
+            len: stored.len,
             data_set_offset: stored.data_set_offset,
             instance: Instance::Stored(archive, stored),
         }
@@ -91,6 +94,7 @@ impl Outgoing {
             sop_instance: uid(tags::SOP_INSTANCE_UID, "SOP Instance UID")?,
             instance,
             transfer_syntax: meta.transfer_syntax,
+            len: 0,
             data_set_offset: meta.data_set_offset,
         })
     }
@@ -207,10 +211,13 @@ async fn converted(archive: Archive, stored: Arc<StoredInstance>, target: Transf
     let mut reader = BufReader::with_capacity(CHUNK, InstanceReader::new(archive, Arc::clone(&stored)));
     let convert = move || {
         let mut file = BufWriter::new(tempfile::spooled_tempfile(WHOLE as usize));
-        let correct = |data_set: &mut DataSet| stored.correct(data_set);
+        let mut prepared = Ok(());
+        let prepare = |data_set: &mut DataSet| prepared = stored.prepare(data_set);
         let written =
-            write_native(&mut reader, &stored.transfer_syntax, stored.data_set_offset, correct, &target, &mut file);
+            write_native(&mut reader, &stored.transfer_syntax, stored.data_set_offset, prepare, &target, &mut file);
         written.map_err(|error| error.to_string())?;
+        // Nothing has left yet.
+        prepared.map_err(|error| error.to_string())?;
         let mut file = file.into_inner().map_err(|error| error.to_string())?;
         file.rewind().map_err(|error| error.to_string())?;
         Ok(Source::Reader(Some(Box::new(file))))
@@ -233,6 +240,7 @@ pub(crate) mod tests {
             sop_class: format!("1.2.{class}"),
             sop_instance: "1.2".to_owned(),
             transfer_syntax: TransferSyntax::implicit_little(),
+            len: 0,
             data_set_offset: 0,
         }
     }

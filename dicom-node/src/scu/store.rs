@@ -14,8 +14,9 @@ use futures::future::join_all;
 use std::{
     collections::VecDeque,
     io,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
+use storage::routing::Pace;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +49,8 @@ pub struct Delivery {
     pub originator: Option<(String, u16)>,
     /// Associations at the same time.
     pub associations: usize,
+    /// How fast instances may go; `None`: as fast as they do.
+    pub pace: Option<Arc<Pace>>,
     /// After this no further instance is begun.
     pub stop: CancellationToken,
 }
@@ -55,7 +58,8 @@ pub struct Delivery {
 impl Delivery {
     /// Over one association, to the end.
     pub fn to(remote: &Remote) -> Self {
-        Self { remote: remote.clone(), originator: None, associations: 1, stop: CancellationToken::new() }
+        let stop = CancellationToken::new();
+        Self { remote: remote.clone(), originator: None, associations: 1, pace: None, stop }
     }
 }
 
@@ -154,6 +158,11 @@ async fn send_from<F: FnMut(Progress<'_>)>(
     while !delivery.stop.is_cancelled()
         && let Some(outgoing) = next()
     {
+        if let Some(pace) = &delivery.pace
+            && delivery.stop.run_until_cancelled(pace.wait(outgoing.len)).await.is_none()
+        {
+            break;
+        }
         let outcome = match association.context_for(proposed, &outgoing) {
             None => Err("the peer does not take its SOP Class in its transfer syntax".to_owned()),
             Some(context) => association.store_one(context, &outgoing, delivery.originator.as_ref()).await?,

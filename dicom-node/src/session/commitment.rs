@@ -2,10 +2,11 @@
 
 use super::Session;
 use crate::{
+    asking,
     association::{machine::Event, supported::Service},
     commitment::{self, Delivery},
     dimse::{CommandSet, command::field, message, status},
-    scp::commitment::Commitment,
+    scp::commitment::{Commitment, EventReport},
 };
 use pacs_core::{Failure, transfer_syntax::Encoding};
 use std::sync::Arc;
@@ -80,6 +81,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         .await;
         tracing::info!(count, "storage commitment requested");
         self.respond(context, &commitment.request.response(status::SUCCESS)).await
+    }
+
+    /// Takes down what the peer says of what we asked of it; an event ends the association.
+    pub(super) async fn hear(&mut self, context: u8, report: &EventReport) -> Option<Event> {
+        let node = Arc::clone(&self.node);
+        let calling = self.association.as_ref()?.calling.clone();
+        let heard = match report.read() {
+            Ok(heard) => heard,
+            Err(refusal) => return self.respond(context, &refusal.response(&report.request)).await,
+        };
+        let status = match asking::answered(&node, &calling, &heard).await {
+            Ok(()) => status::SUCCESS,
+            Err(error) => {
+                tracing::warn!(%error, "a report of storage commitment is of nothing that we asked of this peer");
+                error.failure().dimse()
+            }
+        };
+        self.respond(context, &report.request.response(status)).await
     }
 
     /// Sends a report; an event ends the association.

@@ -266,6 +266,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             remote: self.node.remote(peer)?,
             originator: Some((association.calling.to_string(), retrieve.request.message_id.unwrap_or_default())),
             associations: self.node.config.move_associations,
+            pace: None,
             stop: CancellationToken::new(),
         })
     }
