@@ -1,4 +1,5 @@
-//! AI results on their way to the hospital's other systems: HL7 v2 ORU^R01 over MLLP, FHIR R4 over HTTP.
+//! AI results on their way to the hospital's other systems: HL7 v2 ORU^R01 over MLLP, FHIR R4 over HTTP. Instances on their
+//! way to other archives over HTTP.
 //!
 //! | module | what | source |
 //! |---|---|---|
@@ -10,6 +11,7 @@
 //! | [`fhir`] | pure: resources, transaction Bundle, OperationOutcome | FHIR 4.0.1 |
 //! | [`retry`] | pure: what becomes of a delivery that failed | |
 //! | [`route`] | a result in one receiver's language, sent and answered | |
+//! | [`stow`] | instances that are sent on by rule to DICOMweb peers | PS3.18 §10.5 |
 //! | [`wire`] | the only sockets | |
 //! | [`error`] | failures of the room, and of one delivery | |
 //!
@@ -27,9 +29,11 @@ pub mod moment;
 pub mod relay;
 pub mod retry;
 pub mod route;
+pub mod stow;
 pub mod wire;
 pub mod wording;
 
 pub use config::IntegrationConfig;
 pub use error::RelayError;
 pub use relay::relay;
+pub use stow::forward;

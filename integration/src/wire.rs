@@ -1,17 +1,21 @@
-//! The only sockets of this room: MLLP over TCP, FHIR over HTTP.
+//! The only sockets of this room: MLLP over TCP, FHIR and STOW-RS over HTTP.
 
 use crate::{
     config::{FhirRoute, Hl7Route},
     error::DeliveryError,
     fhir::{Interaction, Method, outcome},
     hl7::mllp::{Decoder, frame},
+    stow::answer::Answer,
 };
+use bytes::Bytes;
+use futures::Stream;
 use reqwest::{
-    Client, Response,
-    header::{ACCEPT, CONTENT_TYPE},
+    Body, Client, Response,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
     redirect::Policy,
 };
-use std::time::Duration;
+use std::{io, time::Duration};
+use storage::routing::WebReceiver;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -21,6 +25,7 @@ use tokio::{
 /// A longer answer is refused (MLLP) or cut (HTTP).
 const MAX_ANSWER: usize = 1 << 20;
 const FHIR_JSON: &str = "application/fhir+json";
+const DICOM_JSON: &str = "application/dicom+json";
 
 /// Sends one message over a connection of its own and returns the answer, unframed.
 // A connection kept open saves little at a few results a minute, and a half-dead one costs a delivery.
@@ -81,6 +86,54 @@ impl FhirServer {
         let response = request.header(CONTENT_TYPE, FHIR_JSON).header(ACCEPT, FHIR_JSON).body(body).send().await?;
         let status = response.status().as_u16();
         Ok(outcome::read(status, &beginning(response).await?)?)
+    }
+}
+
+/// Asked for and waited for an answer so long while nothing comes or goes.
+const STOW_SILENCE: Duration = Duration::from_secs(120);
+const STOW_CONNECT: Duration = Duration::from_secs(10);
+
+/// DICOMweb peers that take instances.
+#[derive(Debug)]
+pub struct StowServer {
+    client: Client,
+}
+
+impl StowServer {
+    /// Neither redirections nor a proxy are followed, as for FHIR.
+    pub fn new() -> Result<Self, reqwest::Error> {
+        let client = Client::builder()
+            .redirect(Policy::none())
+            .no_proxy()
+            .connect_timeout(STOW_CONNECT)
+            .read_timeout(STOW_SILENCE)
+            .build()?;
+        Ok(Self { client })
+    }
+
+    /// Sends a multipart body and judges the answer.
+    pub async fn store(
+        &self,
+        receiver: &WebReceiver,
+        boundary: &str,
+        parts: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Answer {
+        let url = format!("{}/studies", receiver.url.trim_end_matches('/'));
+        let content_type = format!("multipart/related; type=\"application/dicom\"; boundary={boundary}");
+        let mut request = self.client.post(&url).header(CONTENT_TYPE, content_type).header(ACCEPT, DICOM_JSON);
+        if let Some(authorization) = &receiver.authorization {
+            request = request.header(AUTHORIZATION, authorization.as_str());
+        }
+        let answered = async {
+            let response = request.body(Body::wrap_stream(parts)).send().await?;
+            let status = response.status().as_u16();
+            Ok::<_, DeliveryError>(Answer::read(status, &beginning(response).await?))
+        };
+        answered.await.unwrap_or_else(|error| {
+            let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
+            let why = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+            Answer::Away(format!("{why}; see that {url} can be reached"))
+        })
     }
 }
 
