@@ -12,6 +12,7 @@
 //! | `corrections` | merges, re-assignments, corrected attributes, rejections |
 //! | `events`, `status`, `damage` | the change feed, health, jobs, what is damaged in the store |
 //! | `retention`, `holds` | what has expired, legal holds; for administrators |
+//! | `routing` | what is sent on, and corrected on receipt, by rule; for administrators |
 //! | `viewer` | the built-in files |
 //! | `media_type`, `multipart` | Accept and multipart/related, pure |
 //! | `workers`, `decode`, `scan`, `convert` | work on pixels and bytes off the async threads, bounded |
@@ -44,6 +45,7 @@ mod rendered;
 mod resource;
 mod respond;
 mod retention;
+mod routing;
 mod scan;
 mod session;
 mod status;
@@ -135,6 +137,22 @@ fn administration() -> Router<Web> {
         .route("/retention/studies/{study}/patient-class", put(retention::set_patient_class))
         .route("/holds", get(holds::list).post(holds::add))
         .route("/holds/{number}/release", post(holds::release))
+        .merge(routes())
+}
+
+fn routes() -> Router<Web> {
+    Router::new()
+        .route("/routes", get(routing::list))
+        .route("/coercions", get(routing::coercions))
+        .route("/coercions/{name}", put(routing::put_coercion).delete(routing::remove_coercion))
+        .route("/routes/queue", get(routing::queue))
+        .route("/routes/rules/{name}", put(routing::put_rule).delete(routing::remove_rule))
+        .route("/routes/destinations/{name}", put(routing::put_destination).delete(routing::remove_destination))
+        .route("/routes/destinations/{name}/pause", post(routing::pause))
+        .route("/routes/destinations/{name}/resume", post(routing::resume))
+        .route("/routes/destinations/{name}/retry", post(routing::retry))
+        .route("/routes/destinations/{name}/send", post(routing::send))
+        .route("/routes/destinations/{name}/queue", delete(routing::clear))
 }
 
 fn search() -> Router<Web> {

@@ -3,8 +3,8 @@
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pacs_server::{
     commands::{
-        accounts, backup, correct, damage, demo, doctor, echo, export, holds, import, jobs, keys, peers, recompress,
-        replica, retention, tiers, verify,
+        accounts, backup, coerce, correct, damage, demo, doctor, echo, export, holds, import, jobs, keys, peers,
+        recompress, replica, retention, route, tiers, verify,
     },
     config::{self, Effective, Settings},
     serve, telemetry,
@@ -95,6 +95,12 @@ enum Command {
     /// Application entities that may call us, and that we send to
     #[command(subcommand)]
     Ae(peers::PeerCommand),
+    /// What is sent on by rule: rules, destinations, their queues
+    #[command(subcommand, after_help = route::EXAMPLES)]
+    Route(route::RouteCommand),
+    /// Rules by which what arrives is corrected
+    #[command(subcommand, after_help = coerce::EXAMPLES)]
+    Coerce(coerce::CoerceCommand),
     /// AI and delivery jobs; dead letters
     #[command(subcommand)]
     Jobs(jobs::JobCommand),
@@ -175,6 +181,8 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
         Command::User(command) => accounts::run_user(&config, command).await,
         Command::Token(command) => accounts::run_token(&config, command).await,
         Command::Ae(command) => peers::run(&config, command).await,
+        Command::Route(command) => route::run(&config, command).await,
+        Command::Coerce(command) => coerce::run(&config, command).await,
         Command::Jobs(command) => jobs::run(&config, command).await,
         Command::Config(_) => Ok(()),
     };

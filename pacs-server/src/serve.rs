@@ -107,6 +107,7 @@ fn start_rooms(
     let own = || (archive.clone(), shutdown.clone());
     rooms.spawn(again(SWEEP, own(), "looking for quiet series", sweep));
     rooms.spawn(again(SWEEP, own(), "removing objects", care));
+    rooms.spawn(again(SWEEP, own(), "queueing by rule what arrived", route));
     if !config.storage.recompression.is_empty() {
         rooms.spawn(again(SWEEP, own(), "recompression", recompress));
     }
@@ -136,6 +137,7 @@ fn start_rooms(
     if config.roles.contains(&Room::Integration) {
         let relay = integration::relay(archive.clone(), config.integration.clone(), shutdown.clone());
         start(rooms, "integration relay", relay);
+        start(rooms, "forwarding to DICOMweb", integration::forward(archive.clone(), shutdown.clone()));
     }
 }
 
@@ -200,6 +202,12 @@ fn tell(what: &str, done: Result<(), ArchiveError>) {
 /// Announces series that have gone quiet: this is what makes the AI look at them.
 async fn sweep(archive: Archive) -> Result<(), ArchiveError> {
     archive.announce_quiet_series().await.map(drop)
+}
+
+/// Queues what arrived for the destinations to which rules send it.
+async fn route(archive: Archive) -> Result<(), ArchiveError> {
+    while archive.route_arrivals().await? {}
+    archive.route_priors().await
 }
 
 /// Moves packs from the spool into the store, makes them anew where that is due, and removes what nothing points to. One of

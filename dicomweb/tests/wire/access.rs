@@ -45,6 +45,20 @@ fn routes() -> Vec<(Method, String, Vec<Role>)> {
         (Method::GET, "/api/holds"),
         (Method::POST, "/api/holds"),
         (Method::POST, "/api/holds/1/release"),
+        (Method::GET, "/api/coercions"),
+        (Method::PUT, "/api/coercions/c"),
+        (Method::DELETE, "/api/coercions/c"),
+        (Method::GET, "/api/routes"),
+        (Method::GET, "/api/routes/queue"),
+        (Method::PUT, "/api/routes/rules/r"),
+        (Method::DELETE, "/api/routes/rules/r"),
+        (Method::PUT, "/api/routes/destinations/d"),
+        (Method::DELETE, "/api/routes/destinations/d"),
+        (Method::DELETE, "/api/routes/destinations/d/queue"),
+        (Method::POST, "/api/routes/destinations/d/pause"),
+        (Method::POST, "/api/routes/destinations/d/resume"),
+        (Method::POST, "/api/routes/destinations/d/retry"),
+        (Method::POST, "/api/routes/destinations/d/send"),
     ] {
         routes.push((method, path.into(), vec![]));
     }

@@ -6,6 +6,7 @@ use storage::{Archive, AuditAction, AuditRecord};
 
 pub mod accounts;
 pub mod backup;
+pub mod coerce;
 pub mod correct;
 pub mod damage;
 pub mod demo;
@@ -20,6 +21,7 @@ pub mod peers;
 pub mod recompress;
 pub mod replica;
 pub mod retention;
+pub mod route;
 pub mod tiers;
 pub mod verify;
 
