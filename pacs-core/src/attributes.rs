@@ -11,6 +11,12 @@ use serde_json::{Map, Value};
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a>(&'a Map<String, Value>);
 
+impl<'a> From<&'a Map<String, Value>> for Attributes<'a> {
+    fn from(map: &'a Map<String, Value>) -> Self {
+        Self(map)
+    }
+}
+
 impl<'a> Attributes<'a> {
     /// `None` unless `value` is a JSON object.
     pub fn of(value: &'a Value) -> Option<Self> {

@@ -12,6 +12,10 @@
 //! | [`character_set`] | text as the sender meant it, and as the receiver can read it | PS3.5 §6.1 |
 //! | [`person_name`] | component groups, and what a name is found by: folded, in pinyin, by initials | PS3.5 §6.2.1 |
 //! | [`json`], [`attributes`] | the DICOM JSON model, written and read | PS3.18 Annex F |
+//! | [`item`] | a data set of that model that may be changed | PS3.18 Annex F |
+//! | [`worklist`] | orders as scheduled procedure steps | PS3.4 Annex K |
+//! | [`mpps`] | what is performed, and what that means for the order | PS3.4 Annex F |
+//! | [`ups`] | the states of a workitem, and who may change what | PS3.4 Annex CC |
 //! | [`correction`] | corrections laid over what was received | PS3.3 C.12.1 |
 //! | `deidentify` | data sets that name nobody, with consistent pseudonyms | PS3.15 Annex E |
 //! | [`instance`], [`frame_layout`] | what the archive indexes of an instance, and where its frames lie | PS3.3 C.7, PS3.5 A.4 |
@@ -38,7 +42,9 @@ pub mod fingerprint;
 pub mod frame_layout;
 pub mod geometry;
 pub mod instance;
+pub mod item;
 pub mod json;
+pub mod mpps;
 #[cfg(all(feature = "encode", not(target_family = "wasm")))]
 pub mod native;
 pub mod part10;
@@ -51,6 +57,8 @@ pub mod sop_class;
 pub mod status;
 pub mod transfer_syntax;
 pub mod uid;
+pub mod ups;
+pub mod worklist;
 
 pub use ae_title::AeTitle;
 pub use attributes::Attributes;
@@ -58,6 +66,7 @@ pub use data_set::DataSet;
 pub use dicom_core::{Tag, VR};
 pub use dicom_dictionary_std::tags;
 pub use fingerprint::Fingerprint;
+pub use item::Item;
 pub use status::Failure;
 pub use transfer_syntax::TransferSyntax;
 pub use uid::Uid;

@@ -77,7 +77,7 @@ fn is_plain(element: &Value) -> bool {
 }
 
 /// One value as the text that is matched; the component groups of a name are joined again.
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Object(name) => {

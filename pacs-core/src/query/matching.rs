@@ -1,6 +1,6 @@
 //! How keys are read and values matched (PS3.4 C.2.2.2).
 
-use super::{Attribute, Condition, QueryError, is_universal};
+use super::{Attribute, Condition, QueryError, date_time::DateTime, is_universal};
 use crate::person_name::fold;
 use crate::uid::Uid;
 use dicom_core::VR;
@@ -41,6 +41,7 @@ impl Condition {
         match vr {
             VR::UI => text.parse::<Uid>().map(|uid| Self::Exact(uid.into())).map_err(|_| "is not a UID"),
             VR::DA | VR::TM => Self::moment(vr, text),
+            VR::DT => Self::date_time(text),
             VR::IS | VR::US | VR::DS => {
                 text.parse::<f64>().is_ok_and(f64::is_finite).then(exact).ok_or("is not a number")
             }
@@ -59,6 +60,23 @@ impl Condition {
         match (end(from)?, end(to)?) {
             (None, None) => Err(what),
             (from, to) => Ok(Self::Range { from, to }),
+        }
+    }
+
+    /// A date-time or a range of them; see [`DateTime::take`] for what a minus is.
+    fn date_time(text: &str) -> Result<Self, &'static str> {
+        let what = "is not a date-time or range of date-times";
+        let single = |text: &str| DateTime::parse(text).map(|_| Some(text.to_owned())).ok_or(what);
+        if let Some(to) = text.strip_prefix('-') {
+            return Ok(Self::Range { from: None, to: single(to)? });
+        }
+        let (_, rest) = DateTime::take(text).ok_or(what)?;
+        let from = text.strip_suffix(rest).unwrap_or(text).to_owned();
+        match rest.strip_prefix('-') {
+            None if rest.is_empty() => Ok(Self::Exact(from)),
+            None => Err(what),
+            Some("") => Ok(Self::Range { from: Some(from), to: None }),
+            Some(to) => Ok(Self::Range { from: Some(from), to: single(to)? }),
         }
     }
 
@@ -81,7 +99,7 @@ impl Condition {
 
 fn equal(vr: VR, wanted: &str, value: &str) -> bool {
     match vr {
-        VR::DA | VR::TM => within(vr, Some(wanted), Some(wanted), value),
+        VR::DA | VR::TM | VR::DT => within(vr, Some(wanted), Some(wanted), value),
         VR::PN => names(wanted, value, |wanted, value| wanted == value),
         VR::IS | VR::US | VR::DS => number_text(wanted) == number_text(value),
         _ => wanted == value,
@@ -145,9 +163,18 @@ fn wildcard(pattern: &str, value: &str) -> bool {
 
 /// Both ends inclusive, each to its own precision.
 fn within(vr: VR, from: Option<&str>, to: Option<&str>, value: &str) -> bool {
+    if vr == VR::DT {
+        return within_date_times(from, to, value);
+    }
     let Some(value) = moment_text(vr, value, '0') else { return false };
     let bound = |text: Option<&str>, fill| text.and_then(|text| moment_text(vr, text, fill));
     bound(from, '0').is_none_or(|from| from <= value) && bound(to, '9').is_none_or(|to| value <= to)
+}
+
+fn within_date_times(from: Option<&str>, to: Option<&str>, value: &str) -> bool {
+    let Some(value) = DateTime::parse(value) else { return false };
+    let bound = |text: Option<&str>| text.and_then(DateTime::parse);
+    bound(from).is_none_or(|from| from.is_before_or_at(&value)) && bound(to).is_none_or(|to| to.is_at_or_after(&value))
 }
 
 /// A date or time as it is compared: all digits it can have, those that are not given filled with `fill` (`0` for a

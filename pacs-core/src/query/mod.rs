@@ -1,13 +1,17 @@
 //! The query model shared by C-FIND and QIDO-RS (PS3.4 C.2.2.2, PS3.18 §8.3.4).
 
 mod attribute;
+mod date_time;
 mod identifier;
+mod items;
 mod json;
 mod matching;
 mod parameters;
 
 pub use attribute::{ATTRIBUTES, Attribute, attribute};
+pub use items::ItemQuery;
 pub use json::JsonQuery;
+pub(crate) use json::text;
 pub use matching::{moment_text, name_groups, number_text};
 pub use parameters::attribute_id;
 

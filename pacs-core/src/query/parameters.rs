@@ -68,7 +68,7 @@ fn add_key(keys: &mut Keys, name: &str, value: &str) -> Result<(), QueryError> {
 }
 
 /// An attribute, or one inside sequences joined by dots, each by keyword or eight hexadecimal digits.
-fn attribute_path(text: &str) -> Option<Vec<Tag>> {
+pub(super) fn attribute_path(text: &str) -> Option<Vec<Tag>> {
     text.split('.').map(attribute_id).collect()
 }
 
