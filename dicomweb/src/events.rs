@@ -48,7 +48,9 @@ impl Wanted {
     fn check(&self) -> Result<(), WebError> {
         let mut kinds = self.types.iter().flat_map(|types| types.split(','));
         match kinds.find(|kind| EventKind::ALL.iter().all(|known| known.as_str() != *kind)) {
-            Some(_) => Err(WebError::bad_request("types are instance_stored, series_complete, deleted and corrected")),
+            Some(_) => Err(WebError::bad_request(
+                "types are instance_stored, series_complete, deleted, corrected and mpps_changed",
+            )),
             None => Ok(()),
         }
     }

@@ -42,6 +42,10 @@ pub enum AuditAction {
     Delete,
     /// 110107 a correction was made or undone
     Correct,
+    /// 110109 an order was taken over, changed or removed
+    Order,
+    /// 110111 a modality began, changed or ended a procedure step
+    Procedure,
     /// 110113 refused association, failed authorisation
     SecurityAlert,
     /// 110137 users, tokens, peers changed
@@ -49,7 +53,7 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::ApplicationStart,
         Self::ApplicationStop,
         Self::SignIn,
@@ -60,6 +64,8 @@ impl AuditAction {
         Self::Export,
         Self::Delete,
         Self::Correct,
+        Self::Order,
+        Self::Procedure,
         Self::SecurityAlert,
         Self::Configuration,
     ];
@@ -77,6 +83,8 @@ impl AuditAction {
             Self::Export => "export",
             Self::Delete => "delete",
             Self::Correct => "correct",
+            Self::Order => "order",
+            Self::Procedure => "procedure",
             Self::SecurityAlert => "security_alert",
             Self::Configuration => "configuration",
         }

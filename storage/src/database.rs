@@ -23,6 +23,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "retrieve", include_str!("../migrations/0009_retrieve.sql")),
     (10, "peer_tls", include_str!("../migrations/0010_peer_tls.sql")),
     (11, "routing", include_str!("../migrations/0011_routing.sql")),
+    (12, "procedure_steps", include_str!("../migrations/0012_procedure_steps.sql")),
 ];
 
 /// The version of the catalog after all of them.

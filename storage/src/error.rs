@@ -1,7 +1,9 @@
 //! What the archive can fail with.
 
 use crate::encryption::EncryptionError;
-use pacs_core::{Failure, data_set::ScanError, instance::InstanceError};
+use pacs_core::{
+    Failure, data_set::ScanError, instance::InstanceError, mpps::MppsError, ups::UpsError, worklist::WorklistError,
+};
 use std::io::{self, ErrorKind};
 
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +12,12 @@ pub enum ArchiveError {
     Scan(#[from] ScanError),
     #[error("cannot be indexed")]
     Instance(#[from] InstanceError),
+    #[error("the order cannot be put on the worklist: {0}")]
+    Worklist(#[from] WorklistError),
+    #[error("the performed procedure step is refused: {0}")]
+    Performed(#[from] MppsError),
+    #[error("the workitem is as it was: {0}")]
+    Workitem(#[from] UpsError),
     #[error("{what} of the data set is {actual}, {expected} was announced")]
     Mismatch { what: &'static str, expected: String, actual: String },
     #[error("instance {0} is already held with other content")]
@@ -61,9 +69,12 @@ impl ArchiveError {
         match self {
             Self::Scan(ScanError::Io(_)) => Failure::Internal,
             Self::Scan(_) => Failure::CannotUnderstand,
-            Self::Instance(_) => Failure::MissingAttribute,
+            Self::Instance(_) | Self::Worklist(_) | Self::Performed(_) => Failure::MissingAttribute,
             Self::Mismatch { .. } => Failure::DataSetMismatch,
-            Self::Duplicate(_) => Failure::DuplicateInstance,
+            Self::Duplicate(_) | Self::Workitem(UpsError::Duplicate) => Failure::DuplicateInstance,
+            Self::Workitem(UpsError::NoSuchWorkitem) => Failure::NoSuchInstance,
+            Self::Workitem(UpsError::Missing(_) | UpsError::NoValue(_)) => Failure::MissingAttribute,
+            Self::Workitem(_) => Failure::BadRequest,
             Self::NotFound(_) => Failure::NoSuchInstance,
             Self::Damaged(_) => Failure::Damaged,
             Self::TooLarge(_) => Failure::TooLarge,

@@ -1,6 +1,6 @@
 //! Durable, leased work.
 
-use crate::{archive::Archive, clock::now, error::ArchiveError};
+use crate::{archive::Archive, clock::now, database::Change, error::ArchiveError};
 use sqlx::{Row, any::AnyRow};
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -139,6 +139,19 @@ impl Archive {
         }
         Ok(())
     }
+}
+
+/// As [`Archive::enqueue`], in the transaction of what the job is about.
+pub(crate) async fn enqueue_within(
+    change: &mut Change<'_>,
+    kind: &str,
+    key: &str,
+    payload: &serde_json::Value,
+) -> Result<(), sqlx::Error> {
+    let now = now();
+    let statement = sqlx::query(ENQUEUE).bind(new_id(now)).bind(kind).bind(key).bind(payload.to_string()).bind(now);
+    statement.execute(&mut *change.transaction).await?;
+    Ok(())
 }
 
 /// Jobs that one process queues sort in that order, also within a millisecond.

@@ -34,6 +34,9 @@
 //! | [`routing`] | what arrives is sent on by rule: destinations, rules, queue |
 //! | [`jobs`] | leased work: enqueue, claim, extend, finish, fail |
 //! | [`accounts`], `password`, `sign_in` | users, roles, sessions, API tokens |
+//! | [`worklist`] | orders as scheduled procedure steps |
+//! | [`performed`] | what modalities report of procedure steps |
+//! | [`workitems`] | Unified Procedure Step: workitems, subscriptions, notifications |
 //! | [`peers`] | configured application entities |
 //! | [`audit`] | who saw and changed what, append only |
 //! | `database` | the pool, migrations, the head row that orders all changes |
@@ -74,6 +77,7 @@ mod pack;
 mod packs;
 mod password;
 pub mod peers;
+pub mod performed;
 mod read;
 mod reader;
 mod recompression;
@@ -92,6 +96,8 @@ mod sweep;
 pub mod tiers;
 mod verify;
 mod versions;
+pub mod workitems;
+pub mod worklist;
 
 pub use accounts::{Principal, Role, Token};
 pub use archive::Archive;
@@ -107,7 +113,8 @@ pub use jobs::{Job, JobState};
 pub use metadata::MetadataState;
 pub use non_patient::NonPatientObject;
 pub use outbox::{Event, EventKind};
-pub use peers::Peer;
+pub use peers::{Peer, Workflow, WorklistScope};
+pub use performed::PerformedStep;
 pub use read::StoredInstance;
 pub use reader::InstanceReader;
 pub use recompression::{Recompressed, Recompression, RecompressionRule, RecompressionTarget};
@@ -120,3 +127,5 @@ pub use retention::{
 pub use tiers::{CacheUse, ColdRule, Moved, Prefetched, Tier, TierUse};
 pub use verify::{Scrubbed, Verification};
 pub use versions::Version;
+pub use workitems::{KeptWorkitem, NOTIFICATION, Notification, Subscription};
+pub use worklist::ScheduledStep;

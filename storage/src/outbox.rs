@@ -33,10 +33,13 @@ pub enum EventKind {
     Deleted,
     /// A correction was made or undone: the study is seen otherwise than before.
     Corrected,
+    /// A modality began, changed or ended a procedure step: `sop_instance` is that of the performed step.
+    MppsChanged,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 4] = [Self::InstanceStored, Self::SeriesComplete, Self::Deleted, Self::Corrected];
+    pub const ALL: [Self; 5] =
+        [Self::InstanceStored, Self::SeriesComplete, Self::Deleted, Self::Corrected, Self::MppsChanged];
 
     /// The word in the database and on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -45,6 +48,7 @@ impl EventKind {
             Self::SeriesComplete => "series_complete",
             Self::Deleted => "deleted",
             Self::Corrected => "corrected",
+            Self::MppsChanged => "mpps_changed",
         }
     }
 }

@@ -19,6 +19,54 @@ pub struct Peer {
     pub tls: bool,
     /// The client certificate that it shows; when set, calls without it are refused.
     pub certificate: Option<Fingerprint>,
+    #[serde(default)]
+    pub workflow: Workflow,
+}
+
+/// What a peer has to do with orders and procedure steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Workflow {
+    /// The steps that it may find on the worklist; `None`: it has no worklist.
+    pub worklist: Option<WorklistScope>,
+    /// Reports of procedure steps (MPPS).
+    pub may_perform: bool,
+    /// Unified Procedure Step: creates, searches, performs and watches workitems.
+    pub may_workitems: bool,
+    /// Is told of series that are complete (Instance Availability Notification).
+    pub wants_availability: bool,
+}
+
+impl Workflow {
+    /// All that there is to be allowed.
+    pub const ALL: Self =
+        Self { worklist: Some(WorklistScope::All), may_perform: true, may_workitems: true, wants_availability: false };
+    pub const NONE: Self = Self { worklist: None, may_perform: false, may_workitems: false, wants_availability: false };
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorklistScope {
+    /// Those scheduled for its own AE title.
+    Own,
+    All,
+}
+
+impl WorklistScope {
+    /// The word in the database and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::All => "all",
+        }
+    }
+}
+
+impl std::str::FromStr for WorklistScope {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Own, Self::All].into_iter().find(|scope| scope.as_str() == text).ok_or("is neither own nor all")
+    }
 }
 
 impl Archive {
@@ -32,7 +80,11 @@ impl Archive {
             .bind(i64::from(peer.may_find))
             .bind(i64::from(peer.may_retrieve))
             .bind(i64::from(peer.tls))
-            .bind(peer.certificate.map(String::from).unwrap_or_default());
+            .bind(peer.certificate.map(String::from).unwrap_or_default())
+            .bind(peer.workflow.worklist.map_or("", WorklistScope::as_str))
+            .bind(i64::from(peer.workflow.may_perform))
+            .bind(i64::from(peer.workflow.may_workitems))
+            .bind(i64::from(peer.workflow.wants_availability));
         self.inner.database.execute(statement).await?;
         Ok(())
     }
@@ -69,16 +121,28 @@ fn peer(row: &AnyRow) -> Result<Peer, ArchiveError> {
             "" => None,
             text => Some(text.parse().map_err(|e| fault(&ae_title, &e))?),
         },
+        workflow: Workflow {
+            worklist: row.try_get::<String, _>(8)?.parse().ok(),
+            may_perform: row.try_get::<i64, _>(9)? != 0,
+            may_workitems: row.try_get::<i64, _>(10)? != 0,
+            wants_availability: row.try_get::<i64, _>(11)? != 0,
+        },
     })
 }
 
-const PUT_PEER: &str = "insert into peer (ae_title, host, port, may_store, may_find, may_retrieve, tls, certificate)
-    values ($1, $2, $3, $4, $5, $6, $7, $8)
+const PUT_PEER: &str = "insert into peer (ae_title, host, port, may_store, may_find, may_retrieve, tls, certificate,
+        worklist, may_perform, may_workitems, wants_availability)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     on conflict (ae_title) do update set host = excluded.host, port = excluded.port, may_store = excluded.may_store,
         may_find = excluded.may_find, may_retrieve = excluded.may_retrieve, tls = excluded.tls,
-        certificate = excluded.certificate";
+        certificate = excluded.certificate, worklist = excluded.worklist,
+        may_perform = excluded.may_perform, may_workitems = excluded.may_workitems,
+        wants_availability = excluded.wants_availability";
 
 const REMOVE_PEER: &str = "delete from peer where ae_title = $1";
 
-const PEERS: &str = "select ae_title, host, port, may_store, may_find, may_retrieve, tls, certificate from peer
+const PEERS: &str =
+    "select ae_title, host, port, may_store, may_find, may_retrieve, tls, certificate, worklist, may_perform,
+        may_workitems, wants_availability
+    from peer
     order by ae_title";

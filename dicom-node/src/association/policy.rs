@@ -60,6 +60,7 @@ mod tests {
                 may_retrieve: false,
                 tls: false,
                 certificate: None,
+                workflow: Default::default(),
             },
             addresses: addresses.map(|a| vec![a.parse().unwrap()]),
         };

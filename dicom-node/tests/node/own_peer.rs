@@ -77,6 +77,7 @@ async fn a_stranger_is_rejected_when_loopback_is_not_open() {
         may_retrieve: false,
         tls: false,
         certificate: None,
+        workflow: Default::default(),
     };
     server.archive.put_peer(&peer).await.unwrap();
     scu::echo(&remote(&server)).await.unwrap();

@@ -170,6 +170,7 @@ async fn an_ae_title_may_be_bound_to_a_certificate() {
         may_retrieve: false,
         tls: false,
         certificate: Some(hospital.scanner.fingerprint()),
+        workflow: Default::default(),
     };
     hospital.server.archive.put_peer(&peer).await.unwrap();
     hospital.echo(&hospital.scanner.trusting(&hospital.ca)).await.unwrap();
@@ -372,6 +373,7 @@ async fn a_move_goes_to_a_destination_over_tls() {
         may_retrieve: false,
         tls: true,
         certificate: None,
+        workflow: Default::default(),
     };
     hospital.server.archive.put_peer(&peer).await.unwrap();
     sleep(Duration::from_millis(500)).await;

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use clap::Subcommand;
 use pacs_core::{AeTitle, Fingerprint};
-use storage::{AuditAction, Peer};
+use storage::{AuditAction, Peer, Workflow, WorklistScope};
 
 #[derive(Debug, Subcommand)]
 pub enum PeerCommand {
@@ -28,6 +28,18 @@ pub enum PeerCommand {
         /// May fetch instances (C-GET), and have them sent to application entities that are listed here (C-MOVE)
         #[arg(long)]
         retrieve: bool,
+        /// May look at the worklist (C-FIND of Modality Worklist): at the steps scheduled for its own AE title, or at all
+        #[arg(long, value_name = "own|all")]
+        worklist: Option<WorklistScope>,
+        /// May report what it performs (Modality Performed Procedure Step)
+        #[arg(long)]
+        mpps: bool,
+        /// May create, search, perform and watch workitems (Unified Procedure Step)
+        #[arg(long)]
+        ups: bool,
+        /// Is told of every series that is complete (Instance Availability Notification), at --host and --port
+        #[arg(long, requires = "port")]
+        availability: bool,
         /// It is called by TLS; its certificate must bear --host (dicom.tls.ca says whose certificates are trusted)
         #[arg(long)]
         tls: bool,
@@ -48,14 +60,29 @@ pub enum PeerCommand {
 pub async fn run(config: &Config, command: PeerCommand) -> anyhow::Result<()> {
     let archive = super::open(config).await?;
     match command {
-        PeerCommand::Add { ae_title, host, port, store, find, retrieve, tls, certificate } => {
+        PeerCommand::Add {
+            ae_title,
+            host,
+            port,
+            store,
+            find,
+            retrieve,
+            worklist,
+            mpps,
+            ups,
+            availability,
+            tls,
+            certificate,
+        } => {
             let (may_store, may_find, may_retrieve) = (store, find, retrieve);
-            let peer = Peer { ae_title, host, port, may_store, may_find, may_retrieve, tls, certificate };
+            let workflow =
+                Workflow { worklist, may_perform: mpps, may_workitems: ups, wants_availability: availability };
+            let peer = Peer { ae_title, host, port, may_store, may_find, may_retrieve, tls, certificate, workflow };
             archive.put_peer(&peer).await?;
             super::audit(&archive, AuditAction::Configuration, format!("AE {} set", peer.ae_title)).await?;
             println!("{}", line(&peer));
-            if !(store || find || retrieve) {
-                println!("it may only C-ECHO; add --store, --find or --retrieve to allow more");
+            if !(store || find || retrieve) && workflow == Workflow::NONE {
+                println!("it may only C-ECHO; `pacs ae add --help` tells what more can be allowed");
             }
         }
         PeerCommand::Remove { ae_title } => {
@@ -67,7 +94,7 @@ pub async fn run(config: &Config, command: PeerCommand) -> anyhow::Result<()> {
             let peers = archive.peers().await?;
             peers.iter().for_each(|peer| println!("{}", line(peer)));
             if peers.is_empty() {
-                println!("no application entity is configured; on loopback anyone may store, find, retrieve and echo");
+                println!("no application entity is configured; on loopback anyone may do everything");
             }
         }
     }
@@ -79,7 +106,18 @@ fn line(peer: &Peer) -> String {
     let port = peer.port.map(|p| format!(":{p}")).unwrap_or_default();
     let tls = if peer.tls { " by TLS" } else { "" };
     let bound = peer.certificate.map(|bound| format!("  with certificate {bound}")).unwrap_or_default();
-    let may = [("store", peer.may_store), ("find", peer.may_find), ("retrieve", peer.may_retrieve), ("echo", true)];
+    let worklist = |scope| peer.workflow.worklist == Some(scope);
+    let may = [
+        ("store", peer.may_store),
+        ("find", peer.may_find),
+        ("retrieve", peer.may_retrieve),
+        ("look at its own worklist", worklist(WorklistScope::Own)),
+        ("look at the worklist", worklist(WorklistScope::All)),
+        ("report procedure steps", peer.workflow.may_perform),
+        ("work on workitems", peer.workflow.may_workitems),
+        ("echo", true),
+    ];
     let may: Vec<_> = may.into_iter().filter(|(_, yes)| *yes).map(|(what, _)| what).collect();
-    format!("{:16} {host}{port}{tls}  may {}{bound}", peer.ae_title.as_str(), may.join(", "))
+    let told = if peer.workflow.wants_availability { "; is told of complete series" } else { "" };
+    format!("{:16} {host}{port}{tls}  may {}{told}{bound}", peer.ae_title.as_str(), may.join(", "))
 }

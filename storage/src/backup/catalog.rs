@@ -20,7 +20,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 /// In an order in which what a row refers to is there before it. The keys of names are not among them: they are made again.
-pub(crate) const TABLES: [&str; 27] = [
+pub(crate) const TABLES: [&str; 32] = [
     "head",
     "patient",
     "study",
@@ -48,6 +48,11 @@ pub(crate) const TABLES: [&str; 27] = [
     "destination",
     "routing_rule",
     "forward",
+    "scheduled_step",
+    "performed_step",
+    "performed_for",
+    "workitem",
+    "workitem_subscriber",
 ];
 
 /// The tables that hold data as soon as an archive is used.

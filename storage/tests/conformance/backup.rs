@@ -51,6 +51,7 @@ pub async fn filled(archive: &Archive) -> String {
         may_retrieve: false,
         tls: false,
         certificate: None,
+        workflow: Default::default(),
     };
     archive.put_peer(&peer).await.expect("a peer");
     archive.create_token("li", "ci").await.expect("a token")

@@ -2,7 +2,7 @@
 
 use crate::support::{everywhere, postgres_and_folder, sqlite_and_folder};
 use pacs_core::AeTitle;
-use storage::{ArchiveError, AuditAction, AuditRecord, Peer, Role, Token};
+use storage::{ArchiveError, AuditAction, AuditRecord, Peer, Role, Token, Workflow};
 
 /// Where those who sign in come from.
 const HERE: &str = "192.0.2.1";
@@ -76,11 +76,13 @@ async fn peers_are_kept() {
             may_retrieve: false,
             tls: false,
             certificate: None,
+            workflow: Default::default(),
         };
         archive.put_peer(&peer).await.expect("kept");
         peer.host = Some("ct1.example".into());
         peer.port = Some(104);
         peer.tls = true;
+        peer.workflow = Workflow::ALL;
         peer.certificate = Some([7; 32].into());
         archive.put_peer(&peer).await.expect("kept");
         assert_eq!(archive.peers().await.expect("peers"), [peer]);

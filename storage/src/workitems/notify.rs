@@ -1,0 +1,56 @@
+//! Notifications of what happens to workitems: jobs, written in the transaction of what they tell.
+
+use super::fault;
+use crate::{database::Change, error::ArchiveError, jobs::enqueue_within};
+use pacs_core::{AeTitle, Item, Uid, ups::UpsEvent};
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+
+/// The kind of the jobs.
+pub const NOTIFICATION: &str = "ups";
+
+/// What such a job is to deliver: the arguments of an N-EVENT-REPORT (PS3.4 Table CC.2.4-1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notification {
+    pub to: AeTitle,
+    pub workitem: Uid,
+    pub event_type_id: u16,
+    pub information: Item,
+}
+
+/// Tells all who are subscribed to a workitem; returns how many.
+pub(super) async fn notify(
+    change: &mut Change<'_>,
+    workitem: &Uid,
+    event: UpsEvent,
+    information: &Item,
+) -> Result<usize, ArchiveError> {
+    let rows = sqlx::query(SUBSCRIBERS).bind(workitem.as_str()).fetch_all(&mut *change.transaction).await?;
+    for row in &rows {
+        let to: String = row.try_get(0)?;
+        tell(change, &to.parse().map_err(|_| fault("AE title"))?, workitem, event, information).await?;
+    }
+    Ok(rows.len())
+}
+
+/// Tells one.
+pub(super) async fn tell(
+    change: &mut Change<'_>,
+    to: &AeTitle,
+    workitem: &Uid,
+    event: UpsEvent,
+    information: &Item,
+) -> Result<(), ArchiveError> {
+    let notification = Notification {
+        to: to.clone(),
+        workitem: workitem.clone(),
+        event_type_id: event.event_type_id(),
+        information: information.clone(),
+    };
+    let payload = serde_json::to_value(notification).map_err(|error| fault(&error.to_string()))?;
+    let key = format!("{workitem} {} to {to}", change.head.next_key());
+    enqueue_within(change, NOTIFICATION, &key, &payload).await?;
+    Ok(())
+}
+
+const SUBSCRIBERS: &str = "select ae_title from workitem_subscriber where sop_instance_uid = $1 order by ae_title";
