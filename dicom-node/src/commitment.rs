@@ -5,10 +5,12 @@
 //! again each time, for a report is to be true when it is made.
 
 use crate::{
+    association::supported::STORAGE_COMMITMENT,
     dimse::status,
     scp::commitment::{Reference, Report, Transaction},
-    scu::{self, ScuError},
+    scu::{self, EventReport, ScuError},
     session::Node,
+    worker::{self, LEASE},
 };
 use futures::TryStreamExt;
 use pacs_core::{
@@ -30,17 +32,8 @@ use tokio::{
 
 /// The kind of its jobs.
 const KIND: &str = "commitment";
-/// Extended as instances are read.
-const LEASE: Duration = Duration::from_secs(600);
-/// Jobs may come due by themselves or from another process: look this often.
-const IDLE: Duration = Duration::from_secs(2);
 /// Instances looked up in one go.
 const PAGE: usize = 100;
-/// Retried first after so long, then after twice that, and so on up to an hour.
-const FIRST_RETRY: Duration = Duration::from_secs(5);
-const LONGEST_RETRY: Duration = Duration::from_secs(3600);
-/// Some three days of retries.
-const ATTEMPTS: i64 = 72;
 /// How long a requester may take to answer over its own association.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Failure Reason: class and instance do not belong together (PS3.3 C.14.1.1).
@@ -95,37 +88,8 @@ pub(crate) async fn ask(node: &Node, by: &AeTitle, transaction: Transaction) -> 
 
 /// Answers requests until the node stops.
 pub(crate) async fn work(node: &Arc<Node>) {
-    let worker = format!("commitment {}", std::process::id());
-    loop {
-        let step = async {
-            match node.archive.claim(KIND, &worker, LEASE).await {
-                Ok(Some(job)) => one(node, &job).await,
-                Ok(None) => drop(timeout(IDLE, node.requesters.queued.notified()).await),
-                Err(error) => {
-                    tracing::warn!(%error, "requests for storage commitment cannot be read");
-                    tokio::time::sleep(IDLE).await;
-                }
-            }
-        };
-        // What is broken off is due again when its lease is over.
-        if node.stop.run_until_cancelled(step).await.is_none() {
-            return;
-        }
-    }
-}
-
-async fn one(node: &Node, job: &Job) {
-    let done = match answer(node, job).await {
-        Ok(told) => node.archive.finish(job, &told).await,
-        Err(reason) => {
-            tracing::warn!(job = job.key, reason, "a storage commitment was not reported");
-            let retry = FIRST_RETRY.saturating_mul(1 << (job.attempts.clamp(1, 11) - 1)).min(LONGEST_RETRY);
-            node.archive.fail(job, &reason, (job.attempts < ATTEMPTS).then_some(retry)).await
-        }
-    };
-    if let Err(error) = done {
-        tracing::warn!(%error, job = job.key, "the end of a storage commitment was not written down");
-    }
+    let answer = |node: Arc<Node>, job: Job| async move { answer(&node, &job).await };
+    worker::work(node, KIND, "a storage commitment", &node.requesters.queued, answer).await;
 }
 
 async fn answer(node: &Node, job: &Job) -> Result<String, String> {
@@ -219,7 +183,12 @@ async fn deliver(node: &Node, to: &AeTitle, report: Report) -> Result<(), String
     let Some(remote) = peer.and_then(|peer| node.remote(&peer)) else {
         return Err(format!("{to} has closed its association, and has no host and port configured (pacs ae add)"));
     };
-    let told = scu::report(&remote, &report).await;
+    let report = EventReport {
+        sop_class: STORAGE_COMMITMENT,
+        request: report.request(0),
+        fields: report.fields(node.config.ae_title.as_str()),
+    };
+    let told = scu::report(&remote, report).await;
     told.map_err(|error: ScuError| format!("{to}: {}", error.chain()))
 }
 

@@ -5,9 +5,12 @@
 //! | [`pdu`] | PDUs ↔ bytes | PS3.8 §9.3 |
 //! | [`association`] | the protocol machine, negotiation, who may do what; pure | PS3.8 §9.2, PS3.7 Annex D |
 //! | [`dimse`] | command sets ↔ types, fragments ↔ messages; pure | PS3.7, PS3.8 Annex E |
-//! | [`scp`] | Verification, Storage, Query and Retrieve as provider | PS3.4 Annexes A, B, C |
+//! | [`scp`] | Verification, Storage, Query and Retrieve, commitment, worklist, procedure steps as provider | PS3.4 Annexes A, B, C, F, J, K, CC |
 //! | [`scu`] | C-ECHO and C-STORE as user | PS3.4 Annexes A, B |
 //! | [`tls`] | secure transport | PS3.15 §B.12 |
+//! | `notifications` | what happens to workitems, told to who is subscribed | PS3.4 Annex CC |
+//! | `availability` | series that are complete, told to who wants to know | PS3.4 Annex R |
+//! | `worker` | durable jobs | |
 //! | `commitment` | requests for storage commitment, from the question to the report | PS3.4 Annex J |
 //! | `forwarding` | what the archive has queued for application entities, sent on | PS3.4 Annex B |
 //! | `asking` | storage commitment for what was sent on | PS3.4 Annex J |
@@ -20,17 +23,20 @@
 
 mod asking;
 pub mod association;
+mod availability;
 mod commitment;
 pub mod config;
 pub mod dimse;
 pub mod error;
 mod forwarding;
+mod notifications;
 pub mod pdu;
 pub mod scp;
 pub mod scu;
 mod session;
 pub mod tls;
 mod wire;
+mod worker;
 
 pub use config::NodeConfig;
 pub use error::NodeError;
@@ -43,7 +49,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use storage::Archive;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -87,6 +93,7 @@ pub async fn serve(
         door: Admission::new(config.max_pending, config.max_pending_per_address),
         associations: Arc::new(Semaphore::new(config.max_associations)),
         requesters: Requesters::default(),
+        notifications: Notify::default(),
         tls,
         config,
         stop: shutdown,
@@ -96,12 +103,25 @@ pub async fn serve(
         let node = Arc::clone(&node);
         async move { commitment::work(&node).await }
     };
-    let alongside =
-        [tokio::spawn(cut_late(Arc::clone(&node))), tokio::spawn(node.tls.clone().watch()), tokio::spawn(committing)];
     let forwarding = {
         let node = Arc::clone(&node);
         tokio::spawn(async move { tokio::join!(forwarding::work(&node), asking::work(&node)) })
     };
+    let notifying = {
+        let node = Arc::clone(&node);
+        async move { notifications::work(&node).await }
+    };
+    let announcing = {
+        let node = Arc::clone(&node);
+        async move { availability::work(&node).await }
+    };
+    let alongside = [
+        tokio::spawn(cut_late(Arc::clone(&node))),
+        tokio::spawn(node.tls.clone().watch()),
+        tokio::spawn(committing),
+        tokio::spawn(notifying),
+        tokio::spawn(announcing),
+    ];
     let in_plain = wire::listen(plain, &node.door, &node.stop, limit, wire::TURNED_AWAY, |stream, address, pass| {
         Session::new(Arc::clone(&node), stream, address, pass, None).run().instrument(span(address))
     });

@@ -2,6 +2,7 @@
 
 mod commitment;
 mod find;
+mod normalized;
 mod retrieve;
 
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     tls::{Certificate, Tls},
     wire::{self, Received, Wire},
 };
+use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
 use pacs_core::{
     AeTitle, Failure, Fingerprint, Uid,
@@ -33,7 +35,7 @@ use std::{
 use storage::{Archive, ArchiveError, AuditAction, AuditRecord, Peer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     task::{JoinError, JoinHandle},
     time::Instant,
 };
@@ -53,6 +55,8 @@ pub(crate) struct Node {
     pub associations: Arc<Semaphore>,
     /// Who waits for reports of storage commitment.
     pub requesters: Requesters,
+    /// There may be something to tell of workitems.
+    pub notifications: Notify,
     /// No new message is begun.
     pub stop: CancellationToken,
     /// Messages under way are given up.
@@ -404,7 +408,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 }
             };
             let event = match part {
-                Part::Command { context, command } => self.begin(context, command).await,
+                Part::Command { context, command } => self.begin(context, *command).await,
                 Part::Data { bytes, is_last } => self.data(&bytes, is_last).await,
             };
             if event.is_some() {
@@ -469,8 +473,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.stored(context, done).await
             }
             Operation::Find(find) => self.find(context, &find).instrument(span).await,
+            Operation::FindItems(find) => self.find_items(context, &find).instrument(span).await,
             Operation::Commit(commitment) => self.commit(context, &commitment).instrument(span).await,
             Operation::Hear(report) => self.hear(context, &report).instrument(span).await,
+            Operation::Normalized(request) => self.normalized(context, &request).instrument(span).await,
             Operation::Retrieve(retrieve) => self.retrieve(context, &retrieve).instrument(span).await,
         }
     }
@@ -498,9 +504,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 
     async fn respond(&mut self, context: u8, response: &CommandSet) -> Option<Event> {
+        self.respond_with(context, response, None).await
+    }
+
+    async fn respond_with(&mut self, context: u8, response: &CommandSet, data_set: Option<&Bytes>) -> Option<Event> {
         let send_max = self.association.as_ref()?.agreement.send_max;
         let mut out = Vec::new();
-        message::write(&mut out, context, response, None, send_max);
+        message::write(&mut out, context, response, data_set, send_max);
         self.send(&out).await
     }
 }

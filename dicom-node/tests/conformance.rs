@@ -7,7 +7,9 @@ use dicom_node::{
 };
 use pacs_core::{
     Failure,
+    mpps::MppsError,
     part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME},
+    ups::{UpsError, Warning},
 };
 
 const STATEMENT: &str = include_str!("../../docs/dicom-conformance.md");
@@ -86,6 +88,50 @@ fn statuses_are_listed() {
         status::OUT_OF_RESOURCES,
         Failure::CannotUnderstand.dimse(),
     ];
+    let performed = [
+        status::SUCCESS,
+        MppsError::Invalid("").statuses().0,
+        status::ATTRIBUTE_LIST_ERROR,
+        MppsError::Over.statuses().0,
+        Failure::DuplicateInstance.dimse(),
+        Failure::NoSuchInstance.dimse(),
+        status::INVALID_SOP_INSTANCE,
+        MppsError::Missing("").statuses().0,
+        MppsError::NoValue("").statuses().0,
+        Failure::SopClass.dimse(),
+        Failure::Unavailable.dimse(),
+        Failure::CannotUnderstand.dimse(),
+    ];
+    let workitems = [
+        status::SUCCESS,
+        status::OPTIONAL_ATTRIBUTES,
+        UpsError::Invalid("").status(),
+        UpsError::Duplicate.status(),
+        status::INVALID_SOP_INSTANCE,
+        UpsError::Missing("").status(),
+        UpsError::NoValue("").status(),
+        Failure::SopClass.dimse(),
+        status::NO_SUCH_ACTION,
+        status::UNRECOGNIZED_OPERATION,
+        Failure::Unavailable.dimse(),
+        Warning::Modified.status(),
+        Warning::AlreadyCanceled.status(),
+        Warning::Coerced.status(),
+        Warning::AlreadyCompleted.status(),
+        Failure::CannotUnderstand.dimse(),
+        UpsError::Final.status(),
+        UpsError::Transaction.status(),
+        UpsError::InProgress.status(),
+        UpsError::Scheduled.status(),
+        UpsError::Requirements("").status(),
+        UpsError::NoSuchWorkitem.status(),
+        UpsError::UnknownReceiver.status(),
+        UpsError::NotScheduled.status(),
+        UpsError::NotInProgress.status(),
+        UpsError::Completed.status(),
+        UpsError::NoPerformer.status(),
+        UpsError::NotAppropriate.status(),
+    ];
     let check = |heading, statuses: &[u16]| {
         let stated: Vec<_> =
             codes(section(heading)).into_iter().filter_map(|code| u16::from_str_radix(code, 16).ok()).collect();
@@ -95,6 +141,9 @@ fn statuses_are_listed() {
     check("### 2.5 Query", &query);
     check("### 2.6 Retrieval", &retrieval);
     check("### 2.7 Storage commitment", &commitment);
+    check("### 2.8 Modality Worklist", &query);
+    check("### 2.9 Modality Performed Procedure Step", &performed);
+    check("### 2.10 Unified Procedure Step", &workitems);
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub struct Agreement {
     pub send_max: u32,
     /// Operations of the peer's under way at the same time.
     pub window: usize,
+    pub rights: Rights,
 }
 
 /// How a request ends that is not accepted.
@@ -92,7 +93,8 @@ pub fn negotiate(rq: &AssociateRq, rights: Rights, config: &NodeConfig) -> Resul
     }
     let peer_max = if rq.user.max_length == 0 { config.max_pdu_length } else { rq.user.max_length };
     let window = usize::from(roles::window(&rq.user));
-    let agreement = Agreement { contexts, send_max: peer_max.min(config.max_pdu_length), window };
+    let send_max = peer_max.min(config.max_pdu_length);
+    let agreement = Agreement { contexts, send_max, window, rights };
     let ac = AssociateAc {
         called: rq.called.clone(),
         calling: rq.calling.clone(),
@@ -119,6 +121,9 @@ fn judge(
         // And who is asked by us may answer.
         Service::Commitment => (rights.store, asked.1),
         Service::Find(_) => (rights.find, false),
+        Service::Performed => (rights.workflow.may_perform, false),
+        Service::Workitems => (rights.workflow.may_workitems, false),
+        Service::Worklist => (rights.workflow.worklist.is_some(), false),
         Service::Move(_) | Service::Get(_) => (rights.retrieve, false),
     };
     if !is_scu && !is_scp {
@@ -156,7 +161,7 @@ mod tests {
     const IMPLICIT: &str = "1.2.840.10008.1.2";
     const EXPLICIT: &str = "1.2.840.10008.1.2.1";
     const JPEG_LS: &str = "1.2.840.10008.1.2.4.80";
-    const ALL: Rights = Rights { store: true, find: true, retrieve: true };
+    const ALL: Rights = Rights::ALL;
 
     fn request(contexts: &[(u8, &str, &[&str])]) -> AssociateRq {
         let context = |(id, class, syntaxes): &(u8, &str, &[&str])| ProposedContext {
@@ -195,7 +200,7 @@ mod tests {
                 (3, CT_IMAGE_STORAGE, &["1.2.3", JPEG_LS, EXPLICIT]),
                 (5, STUDY_ROOT_FIND, &[JPEG_LS, EXPLICIT]),
                 (7, PATIENT_ROOT_FIND, &[JPEG_LS]),
-                (9, "1.2.840.10008.5.1.4.31", &[IMPLICIT]),
+                (9, "1.2.840.10008.5.1.4.33", &[IMPLICIT]),
                 (11, CT_IMAGE_STORAGE, &[]),
             ],
             ALL,
@@ -220,7 +225,7 @@ mod tests {
         };
         let contexts: [(u8, &str, &[&str]); 2] =
             [(1, CT_IMAGE_STORAGE, &[IMPLICIT, EXPLICIT]), (3, STUDY_ROOT_FIND, &[IMPLICIT])];
-        let store_only = Rights { store: true, find: false, retrieve: false };
+        let store_only = Rights { store: true, ..Rights::NONE };
         check(&contexts, store_only, &config, &[(Acceptance, EXPLICIT), (UserRejection, "")]);
     }
 

@@ -3,7 +3,7 @@
 use crate::config::NodeConfig;
 use pacs_core::{AeTitle, Fingerprint};
 use std::net::IpAddr;
-use storage::Peer;
+use storage::{Peer, Workflow};
 
 /// What a peer may do on an association.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,13 @@ pub struct Rights {
     pub find: bool,
     /// C-GET and C-MOVE.
     pub retrieve: bool,
+    /// Orders and procedure steps.
+    pub workflow: Workflow,
+}
+
+impl Rights {
+    pub const ALL: Self = Self { store: true, find: true, retrieve: true, workflow: Workflow::ALL };
+    pub const NONE: Self = Self { store: false, find: false, retrieve: false, workflow: Workflow::NONE };
 }
 
 /// A configured peer with the addresses that its host name stands for.
@@ -39,10 +46,10 @@ pub fn rights(
             && known.addresses.as_ref().is_none_or(|of_host| of_host.iter().any(|a| a.to_canonical() == address))
     };
     if let Some(known) = peers.iter().find(is_it) {
-        let Peer { may_store, may_find, may_retrieve, .. } = known.peer;
-        return Some(Rights { store: may_store, find: may_find, retrieve: may_retrieve });
+        let Peer { may_store, may_find, may_retrieve, workflow, .. } = known.peer;
+        return Some(Rights { store: may_store, find: may_find, retrieve: may_retrieve, workflow });
     }
-    (config.open_to_loopback && address.is_loopback()).then_some(Rights { store: true, find: true, retrieve: true })
+    (config.open_to_loopback && address.is_loopback()).then_some(Rights::ALL)
 }
 
 #[cfg(test)]
@@ -71,8 +78,8 @@ mod tests {
     #[test]
     fn a_configured_peer_calls_from_its_host_and_others_only_from_loopback() {
         let open = NodeConfig::default();
-        let store_only = Some(Rights { store: true, find: false, retrieve: false });
-        let all = Some(Rights { store: true, find: true, retrieve: true });
+        let store_only = Some(Rights { store: true, ..Rights::NONE });
+        let all = Some(Rights::ALL);
         check(&open, "CT", "10.0.0.7", store_only);
         check(&open, "CT", "::ffff:10.0.0.7", store_only);
         check(&open, "CT", "10.0.0.8", None);

@@ -80,7 +80,7 @@ const GRANTED: [u8; 5] = [1, 0, 1, 0, 0];
 /// What is granted of what is asked; items of other classes stay unanswered.
 fn extend(asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
     let most = match service(&asked.sop_class, false)? {
-        Service::Find(_) => GRANTED.len(),
+        Service::Find(_) | Service::Worklist | Service::Workitems => GRANTED.len(),
         Service::Move(_) | Service::Get(_) => 1,
         _ => return None,
     };
@@ -101,7 +101,7 @@ mod tests {
     use crate::{association::supported::PATIENT_ROOT_FIND, pdu::UserIdentity};
     use pacs_core::sop_class::{CT_IMAGE_STORAGE, STUDY_ROOT_FIND};
 
-    const ALL: Rights = Rights { store: true, find: true, retrieve: true };
+    const ALL: Rights = Rights::ALL;
 
     #[test]
     fn the_requestor_is_scu_and_of_storage_scp_too_and_gets_a_window_within_bounds() {

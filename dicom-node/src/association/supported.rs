@@ -2,8 +2,10 @@
 
 use pacs_core::{
     TransferSyntax, Uid,
+    mpps::{MPPS, MPPS_RETRIEVE},
     sop_class::{NonPatient, VERIFICATION},
     transfer_syntax::{Codec, Encoding},
+    ups::{UPS_EVENT, UPS_PULL, UPS_PUSH, UPS_QUERY, UPS_WATCH},
 };
 
 /// Root of the Query/Retrieve SOP Classes: then the model, then the service (PS3.4 §C.6).
@@ -31,6 +33,9 @@ const ELSEWHERE: [&str; 6] = [
 pub const STORAGE_COMMITMENT: &str = "1.2.840.10008.1.20.1";
 pub const STORAGE_COMMITMENT_INSTANCE: &str = "1.2.840.10008.1.20.1.1";
 
+/// Modality Worklist Information Model – FIND (PS3.4 Annex K).
+pub const MODALITY_WORKLIST_FIND: &str = "1.2.840.10008.5.1.4.31";
+
 /// Everything that PS3.6 registers begins with this.
 const DICOM_ROOT: &str = "1.2.840.10008.";
 
@@ -43,6 +48,11 @@ pub enum Service {
     Move(Root),
     Get(Root),
     Commitment,
+    Worklist,
+    /// Modality Performed Procedure Step, and its retrieval.
+    Performed,
+    /// Unified Procedure Step: Push, Pull, Watch, Event and Query.
+    Workitems,
 }
 
 /// Query/Retrieve information model (PS3.4 §C.3).
@@ -60,6 +70,9 @@ pub fn service(abstract_syntax: &str, accept_unknown: bool) -> Option<Service> {
     match abstract_syntax {
         VERIFICATION => Some(Service::Verification),
         STORAGE_COMMITMENT => Some(Service::Commitment),
+        MODALITY_WORKLIST_FIND => Some(Service::Worklist),
+        UPS_PUSH | UPS_PULL | UPS_WATCH | UPS_EVENT | UPS_QUERY => Some(Service::Workitems),
+        MPPS | MPPS_RETRIEVE => Some(Service::Performed),
         uid if uid.starts_with(QUERY_RETRIEVE_ROOT) => query_retrieve(uid),
         uid if is_storage(uid) => Some(Service::Storage),
         uid if accept_unknown && !uid.starts_with(DICOM_ROOT) && uid.parse::<Uid>().is_ok() => Some(Service::Storage),
@@ -160,7 +173,7 @@ mod tests {
     fn private_classes_are_taken_by_switch_only_and_other_services_never() {
         assert_eq!(service("1.2.276.0.7230010.3.1.0.1", true), Some(Service::Storage));
         assert_eq!(service("../escaped", true), None);
-        assert_eq!(service("1.2.840.10008.5.1.4.31", true), None);
+        assert_eq!(service("1.2.840.10008.5.1.4.33", true), None);
     }
 
     #[test]

@@ -16,7 +16,10 @@ pub mod field {
     pub const C_ECHO_RSP: u16 = 0x8030;
     pub const N_EVENT_REPORT_RQ: u16 = 0x0100;
     pub const N_EVENT_REPORT_RSP: u16 = 0x8100;
+    pub const N_GET_RQ: u16 = 0x0110;
+    pub const N_SET_RQ: u16 = 0x0120;
     pub const N_ACTION_RQ: u16 = 0x0130;
+    pub const N_CREATE_RQ: u16 = 0x0140;
     pub const C_CANCEL_RQ: u16 = 0x0FFF;
     /// Set in every response.
     pub const RESPONSE: u16 = 0x8000;
@@ -33,11 +36,15 @@ pub struct CommandSet {
     pub has_data_set: bool,
     pub status: Option<u16>,
     pub error_comment: Option<String>,
+    /// Which of the errors that share a status, by the service class.
+    pub error_id: Option<u16>,
     pub affected_sop_instance_uid: Option<String>,
     pub requested_sop_class_uid: Option<String>,
     pub requested_sop_instance_uid: Option<String>,
     pub event_type_id: Option<u16>,
     pub action_type_id: Option<u16>,
+    /// Attributes that an N-GET asks for; empty: all.
+    pub attribute_identifier_list: Vec<Tag>,
     /// AE title of a C-MOVE's destination.
     pub move_destination: Option<String>,
     /// Who asked for the C-MOVE that a C-STORE is part of, and by which message.
@@ -79,6 +86,8 @@ impl CommandSet {
                 }
                 tags::STATUS => command.status = Some(number(value)?),
                 tags::ERROR_COMMENT => command.error_comment = Some(text(value)),
+                tags::ERROR_ID => command.error_id = Some(number(value)?),
+                tags::ATTRIBUTE_IDENTIFIER_LIST => command.attribute_identifier_list = tag_list(value),
                 tags::AFFECTED_SOP_INSTANCE_UID => command.affected_sop_instance_uid = Some(text(value)),
                 tags::REQUESTED_SOP_CLASS_UID => command.requested_sop_class_uid = Some(text(value)),
                 tags::REQUESTED_SOP_INSTANCE_UID => command.requested_sop_instance_uid = Some(text(value)),
@@ -121,9 +130,13 @@ impl CommandSet {
         put_number(&mut out, tags::COMMAND_DATA_SET_TYPE, Some(if self.has_data_set { 0 } else { NO_DATA_SET }));
         put_number(&mut out, tags::STATUS, self.status);
         put_text(&mut out, tags::ERROR_COMMENT, self.error_comment.as_deref(), b' ');
+        put_number(&mut out, tags::ERROR_ID, self.error_id);
         put_text(&mut out, tags::AFFECTED_SOP_INSTANCE_UID, self.affected_sop_instance_uid.as_deref(), 0);
         put_text(&mut out, tags::REQUESTED_SOP_INSTANCE_UID, self.requested_sop_instance_uid.as_deref(), 0);
         put_number(&mut out, tags::EVENT_TYPE_ID, self.event_type_id);
+        if !self.attribute_identifier_list.is_empty() {
+            put(&mut out, tags::ATTRIBUTE_IDENTIFIER_LIST, &list_of(&self.attribute_identifier_list));
+        }
         put_number(&mut out, tags::ACTION_TYPE_ID, self.action_type_id);
         let SubOperations { remaining, completed, failed, warning } = self.sub_operations;
         put_number(&mut out, tags::NUMBER_OF_REMAINING_SUBOPERATIONS, remaining);
@@ -174,7 +187,10 @@ impl CommandSet {
             field::C_MOVE_RQ => "C-MOVE",
             field::C_ECHO_RQ => "C-ECHO",
             field::C_CANCEL_RQ => "C-CANCEL",
+            field::N_GET_RQ => "N-GET",
+            field::N_SET_RQ => "N-SET",
             field::N_ACTION_RQ => "N-ACTION",
+            field::N_CREATE_RQ => "N-CREATE",
             field::N_EVENT_REPORT_RQ => "N-EVENT-REPORT",
             _ => "other",
         }
@@ -201,6 +217,16 @@ fn number(value: &[u8]) -> Result<u16, CommandError> {
 
 fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value).trim_matches(['\0', ' ']).to_owned()
+}
+
+/// What is left of a list cut short is dropped.
+fn tag_list(value: &[u8]) -> Vec<Tag> {
+    let (tags, _) = value.as_chunks::<4>();
+    tags.iter().map(|[a, b, c, d]| Tag(u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d]))).collect()
+}
+
+fn list_of(tags: &[Tag]) -> Vec<u8> {
+    tags.iter().flat_map(|tag| [tag.group().to_le_bytes(), tag.element().to_le_bytes()].concat()).collect()
 }
 
 fn put_number(out: &mut Vec<u8>, tag: Tag, value: Option<u16>) {
@@ -271,6 +297,8 @@ mod tests {
             move_destination in option::of("[A-Z]{1,16}"),
             move_originator in option::of(("[A-Z]{1,16}", any::<u16>())),
             requested in (option::of("[0-9.]{1,64}"), option::of("[0-9.]{1,64}"), any::<(Option<u16>, Option<u16>)>()),
+            listed in proptest::collection::vec(any::<(u16, u16)>(), 0..4),
+            error_id in any::<Option<u16>>(),
             counts in any::<(Option<u16>, Option<u16>, Option<u16>, Option<u16>)>(),
         ) {
             let (command_field, message_id, message_id_being_responded_to, priority, status, has_data_set) = numbers;
@@ -279,7 +307,8 @@ mod tests {
                 command_field, affected_sop_class_uid, message_id, message_id_being_responded_to, priority,
                 has_data_set, status, error_comment, affected_sop_instance_uid, move_destination, move_originator,
                 requested_sop_class_uid: requested.0, requested_sop_instance_uid: requested.1,
-                event_type_id: requested.2.0, action_type_id: requested.2.1,
+                event_type_id: requested.2.0, action_type_id: requested.2.1, error_id,
+                attribute_identifier_list: listed.into_iter().map(|(group, element)| Tag(group, element)).collect(),
                 sub_operations: SubOperations {
                     remaining: counts.0, completed: counts.1, failed: counts.2, warning: counts.3,
                 },

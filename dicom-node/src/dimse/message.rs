@@ -11,7 +11,7 @@ const MAX_COMMAND: usize = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// A whole command set. A data set follows if it says so.
-    Command { context: u8, command: CommandSet },
+    Command { context: u8, command: Box<CommandSet> },
     /// A piece of the data set that belongs to the last command.
     Data { bytes: Bytes, is_last: bool },
 }
@@ -92,7 +92,7 @@ impl Assembler {
         }
         let command = CommandSet::parse(&bytes)?;
         self.state = if command.has_data_set { Assembly::Data { context: pdv.context } } else { Assembly::Between };
-        Ok(Some(Part::Command { context: pdv.context, command }))
+        Ok(Some(Part::Command { context: pdv.context, command: Box::new(command) }))
     }
 
     /// Whether a message has begun and is not complete.
@@ -177,7 +177,7 @@ mod tests {
             while let Some(Pdu::Data(values)) = pdu::take(&mut buffer, max_length).unwrap() {
                 for pdv in values {
                     match assembler.push(pdv, |id| id == 1).unwrap() {
-                        Some(Part::Command { context, command }) => prop_assert_eq!((context, command), (1, store_rq())),
+                        Some(Part::Command { context, command }) => prop_assert_eq!((context, *command), (1, store_rq())),
                         Some(Part::Data { bytes, .. }) => back.extend_from_slice(&bytes),
                         None => {}
                     }

@@ -4,6 +4,10 @@ pub const SUCCESS: u16 = 0x0000;
 /// The request names no instance that could be meant (PS3.7 §C.5.8).
 pub const INVALID_SOP_INSTANCE: u16 = 0x0117;
 pub const UNRECOGNIZED_OPERATION: u16 = 0x0211;
+/// Requested optional attributes are not supported (PS3.4 Tables CC.2.6-3, CC.2.7-3); a warning.
+pub const OPTIONAL_ATTRIBUTES: u16 = 0x0001;
+/// Some attributes of the request were not taken over (PS3.7 §C.4.2); a warning.
+pub const ATTRIBUTE_LIST_ERROR: u16 = 0x0107;
 /// An N-service names an instance that there is not (PS3.7 §C.5.9).
 pub const NO_SUCH_SOP_INSTANCE: u16 = 0x0112;
 /// PS3.7 §C.5.10.

@@ -172,6 +172,10 @@ impl Report {
 
     /// Its data set; `retrieve_from`: our AE title.
     pub fn data_set(&self, retrieve_from: &str, explicit_vr: bool) -> Bytes {
+        identifier::write(self.fields(retrieve_from), explicit_vr, &CharacterSet::default())
+    }
+
+    pub fn fields(&self, retrieve_from: &str) -> Fields {
         let text = |vr, value: &str| Field::Text(vr, value.to_owned());
         let failed = |(reference, reason): &(Reference, u16)| {
             let mut fields = item(reference);
@@ -190,7 +194,7 @@ impl Report {
                 fields.insert(tag, Field::Items(items));
             }
         }
-        identifier::write(fields, explicit_vr, &CharacterSet::default())
+        fields
     }
 }
 

@@ -1,7 +1,7 @@
 //! Response identifiers as bytes: little endian, explicit or implicit VR, text in a character set that can hold it.
 
 use bytes::Bytes;
-use pacs_core::{Tag, VR, character_set::CharacterSet, tags};
+use pacs_core::{Item, Tag, VR, character_set::CharacterSet, item::Content, tags};
 use std::collections::BTreeMap;
 
 /// The largest value of a short-form explicit VR element that is of even length.
@@ -12,11 +12,25 @@ const MAX_SHORT: usize = 0xFFFE;
 pub enum Field {
     /// Values, backslash-separated; empty: zero length.
     Text(VR, String),
+    Bytes(VR, Vec<u8>),
     /// A sequence.
     Items(Vec<Fields>),
 }
 
 pub type Fields = BTreeMap<Tag, Field>;
+
+/// The attributes of an item of the DICOM JSON model.
+pub fn fields(item: &Item) -> Fields {
+    let field = |(tag, vr, content)| {
+        let field = match content {
+            Content::Text(text) => Field::Text(vr, text),
+            Content::Bytes(bytes) => Field::Bytes(vr, bytes),
+            Content::Items(items) => Field::Items(items.iter().map(fields).collect()),
+        };
+        (tag, field)
+    };
+    item.contents().map(field).collect()
+}
 
 /// Writes a response identifier.
 ///
@@ -39,6 +53,7 @@ fn texts(fields: &Fields) -> Vec<(VR, &str)> {
 fn texts_of(field: &Field) -> Vec<(VR, &str)> {
     match field {
         Field::Text(vr, text) => vec![(*vr, text)],
+        Field::Bytes(..) => Vec::new(),
         Field::Items(items) => items.iter().flat_map(texts).collect(),
     }
 }
@@ -55,6 +70,7 @@ fn put_fields(out: &mut Vec<u8>, fields: &Fields, explicit_vr: bool, charset: &C
     for (tag, field) in fields {
         let (vr, value) = match field {
             Field::Text(vr, text) => (*vr, value(*vr, text, charset)),
+            Field::Bytes(vr, bytes) => (*vr, padded(bytes.clone(), 0)),
             Field::Items(items) => {
                 (VR::SQ, items.iter().flat_map(|item| one_item(item, explicit_vr, charset)).collect())
             }
@@ -79,13 +95,35 @@ fn value(vr: VR, text: &str, charset: &CharacterSet) -> Vec<u8> {
         // The low 16 or 32 bits are those of signed and unsigned numbers alike.
         VR::US | VR::SS => return numbers().flat_map(|n| (n as u16).to_le_bytes()).collect(),
         VR::UL | VR::SL => return numbers().flat_map(|n| (n as u32).to_le_bytes()).collect(),
+        VR::UV | VR::SV => return long_numbers(text).flat_map(|n| (n as u64).to_le_bytes()).collect(),
+        VR::FL => return floats(text).flat_map(|n| (n as f32).to_le_bytes()).collect(),
+        VR::FD => return floats(text).flat_map(f64::to_le_bytes).collect(),
+        VR::AT => return text.split('\\').filter_map(tag_bytes).flatten().collect(),
         _ => {}
     }
-    let mut bytes = charset.encode(text, vr).unwrap_or_default();
+    padded(charset.encode(text, vr).unwrap_or_default(), if vr == VR::UI { 0 } else { b' ' })
+}
+
+fn padded(mut bytes: Vec<u8>, padding: u8) -> Vec<u8> {
     if bytes.len() % 2 == 1 {
-        bytes.push(if vr == VR::UI { 0 } else { b' ' });
+        bytes.push(padding);
     }
     bytes
+}
+
+fn long_numbers(text: &str) -> impl Iterator<Item = i128> {
+    text.split('\\').filter_map(|part| part.trim().parse().ok())
+}
+
+fn floats(text: &str) -> impl Iterator<Item = f64> {
+    text.split('\\').filter_map(|part| part.trim().parse().ok())
+}
+
+/// A tag of eight hexadecimal digits.
+fn tag_bytes(text: &str) -> Option<[u8; 4]> {
+    let number = u32::from_str_radix(text.trim(), 16).ok()?;
+    let ([a, b], [c, d]) = (((number >> 16) as u16).to_le_bytes(), (number as u16).to_le_bytes());
+    Some([a, b, c, d])
 }
 
 fn put(out: &mut Vec<u8>, tag: Tag, vr: VR, value: &[u8], explicit_vr: bool) {
@@ -160,6 +198,22 @@ mod tests {
         let implicit = b"\x08\0\x16\0\x04\0\0\x001.2\0\x08\0\x10\x11\0\0\0\0\x28\0\x10\0\x02\0\0\0\0\x02\
             \x40\0\x75\x02\x12\0\0\0\xFE\xFF\0\xE0\x0A\0\0\0\x10\0\x10\0\x02\0\0\0A ";
         assert_eq!(write(fields, false, &CharacterSet::default()).as_ref(), implicit);
+    }
+
+    #[test]
+    fn an_item_is_written_whatever_its_values_are() {
+        let item = Item::from_json(serde_json::json!({
+            "00091001": {"vr": "OB", "InlineBinary": "AQID"},
+            "00091002": {"vr": "FD", "Value": [0.5]},
+            "00091003": {"vr": "AT", "Value": ["00280010"]},
+            "00091004": {"vr": "SV", "Value": [-1]},
+            "00400100": {"vr": "SQ", "Value": [{"00080060": {"vr": "CS", "Value": ["CT"]}}]},
+        }));
+        let written = write(fields(&item.unwrap()), false, &CharacterSet::default());
+        let expected = b"\x09\0\x01\x10\x04\0\0\0\x01\x02\x03\0\x09\0\x02\x10\x08\0\0\0\0\0\0\0\0\0\xE0\x3F\
+            \x09\0\x03\x10\x04\0\0\0\x28\0\x10\0\x09\0\x04\x10\x08\0\0\0\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\
+            \x40\0\0\x01\x12\0\0\0\xFE\xFF\0\xE0\x0A\0\0\0\x08\0\x60\0\x02\0\0\0CT";
+        assert_eq!(written.as_ref(), expected);
     }
 
     #[test]

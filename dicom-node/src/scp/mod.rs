@@ -2,10 +2,14 @@
 
 pub mod commitment;
 pub mod identifier;
+pub mod items;
 pub mod keys;
+pub mod mpps;
+pub mod normalized;
 pub mod query;
 pub mod retrieve;
 pub mod storage;
+pub mod ups;
 pub mod verification;
 
 use crate::{
@@ -17,7 +21,10 @@ use crate::{
     dimse::{CommandSet, command::field, status},
 };
 use ::storage::Archive;
-use pacs_core::{AeTitle, Failure, Uid};
+use pacs_core::{
+    AeTitle, Failure, Uid,
+    ups::{UPS_EVENT, UPS_PUSH},
+};
 
 /// Who asks, and where the answers are.
 #[derive(Clone)]
@@ -34,9 +41,13 @@ pub enum Operation {
     Answered(CommandSet),
     Store(Box<storage::Reception>),
     Find(query::Find),
+    /// Of a worklist, or of workitems.
+    FindItems(items::Find),
     Retrieve(Box<retrieve::Retrieve>),
     Commit(Box<commitment::Commitment>),
     Hear(Box<commitment::EventReport>),
+    /// N-CREATE, N-SET, N-GET, N-ACTION on an instance of a managed SOP Class.
+    Normalized(Box<normalized::Request>),
 }
 
 /// How an operation with one answer ended.
@@ -59,6 +70,7 @@ impl Operation {
                 Self::Store(Box::new(storage::Reception::begin(caller, context, command).await))
             }
             (field::C_FIND_RQ, Service::Find(root)) => Self::find(command, context, root),
+            (field::C_FIND_RQ, Service::Worklist | Service::Workitems) => Self::find_items(command, context),
             (field::C_GET_RQ, Service::Get(root)) | (field::C_MOVE_RQ, Service::Move(root)) => {
                 Self::Retrieve(Box::new(retrieve::Retrieve::new(command, context.transfer_syntax.clone(), root)))
             }
@@ -68,6 +80,10 @@ impl Operation {
             }
             (field::N_ACTION_RQ, Service::Commitment) if !context.is_scu => {
                 Self::Answered(command.response(Failure::NotAuthorised.dimse()))
+            }
+            (field::N_CREATE_RQ | field::N_SET_RQ | field::N_GET_RQ, Service::Performed | Service::Workitems)
+            | (field::N_ACTION_RQ, Service::Workitems) => {
+                Self::Normalized(Box::new(normalized::Request::new(command, context)))
             }
             (field::N_ACTION_RQ, Service::Commitment) => {
                 Self::Commit(Box::new(commitment::Commitment::new(command, context.transfer_syntax.clone())))
@@ -80,15 +96,25 @@ impl Operation {
         Self::Find(query::Find::new(request, context.transfer_syntax.clone(), root, context.is_fuzzy))
     }
 
+    fn find_items(request: CommandSet, context: &Context) -> Self {
+        // Workitems are searched by who pulls, watches or queries them (PS3.4 Table CC.2-1).
+        if [UPS_PUSH, UPS_EVENT].contains(&context.abstract_syntax.as_str()) {
+            return Self::Answered(request.response(status::UNRECOGNIZED_OPERATION));
+        }
+        Self::FindItems(items::Find::new(request, context.transfer_syntax.clone(), context.service, context.is_fuzzy))
+    }
+
     /// Takes the next piece of the data set.
     pub async fn data(&mut self, bytes: &[u8]) {
         match self {
             Self::Answered(_) => {}
             Self::Store(reception) => reception.write(bytes).await,
             Self::Find(find) => find.write(bytes),
+            Self::FindItems(find) => find.write(bytes),
             Self::Retrieve(retrieve) => retrieve.write(bytes),
             Self::Commit(commitment) => commitment.write(bytes),
             Self::Hear(report) => report.write(bytes),
+            Self::Normalized(request) => request.write(bytes),
         }
     }
 }

@@ -71,7 +71,7 @@ impl Requestor {
                 let part = assembler.push(value, |id| self.contexts.contains_key(&id));
                 match part.map_err(|_| ScuError::Protocol("fragments that make no message"))? {
                     Some(Part::Command { command, .. }) if command.command_field == field::N_EVENT_REPORT_RQ => {
-                        coming = Some(EventReport::new(command, syntax.clone()));
+                        coming = Some(EventReport::new(*command, syntax.clone()));
                     }
                     Some(Part::Command { .. }) => return Err(ScuError::Protocol("something else than a report")),
                     Some(Part::Data { bytes, is_last }) => {

@@ -1,15 +1,17 @@
-//! What we ask of others as Service Class User: C-ECHO, C-STORE, storage commitment.
+//! What we ask of others as Service Class User: C-ECHO, C-STORE, storage commitment; and what we tell them unasked.
 
+mod availability;
 mod commitment;
 mod echo;
 mod outgoing;
 mod report;
 mod store;
 
+pub use availability::notify_availability;
 pub use commitment::request_commitment;
 pub use echo::echo;
 pub use outgoing::Instance;
-pub use report::report;
+pub use report::{EventReport, report};
 pub use store::{Delivery, Progress, Summary, deliver, store};
 
 pub(crate) use outgoing::Outgoing;
@@ -153,7 +155,7 @@ impl Requestor {
                 let part = assembler.push(value, |id| self.contexts.contains_key(&id));
                 match part.map_err(|_| ScuError::Protocol("fragments that make no message"))? {
                     Some(Part::Command { command, .. }) if command.message_id_being_responded_to == Some(id) => {
-                        return Ok(command);
+                        return Ok(*command);
                     }
                     Some(Part::Command { .. }) => return Err(ScuError::Protocol("response to another message")),
                     Some(Part::Data { .. }) | None => {}

@@ -1,16 +1,17 @@
 //! C-FIND as a conversation: matches go out while a C-CANCEL may come in (PS3.7 §9.3.2, PS3.4 §C.4.1.3).
 
-use super::Session;
+use super::{Node, Session};
 use crate::{
-    association::machine::Event,
+    association::{machine::Event, supported::Service},
     dimse::{CommandSet, command::field, message, status},
     pdu::{Abort, Pdu},
-    scp::query::{Find, Search},
+    scp::{items, query::Find},
     wire::{Received, Wire},
 };
-use pacs_core::Failure;
+use bytes::Bytes;
+use pacs_core::{AeTitle, Failure, Item};
 use std::{collections::VecDeque, future, sync::Arc};
-use storage::{ArchiveError, AuditAction, AuditRecord, Row};
+use storage::{ArchiveError, AuditAction, AuditRecord, Row, WorklistScope};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Matches between two looks for a C-CANCEL, and in one write.
@@ -34,56 +35,94 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 return self.respond(context, &refusal.response(&find.request)).await;
             }
         };
-        self.audit_query(&search).await;
-        let found = tokio::select! {
-            biased;
-            interrupt = watch(&mut self.wire, &mut self.backlog, &find.request) => Err(interrupt),
-            found = node.archive.find(&search.query) => Ok(found),
-        };
-        match found {
-            Ok(Ok(rows)) => self.answer(context, find, &search, &rows).await,
+        self.audit_query(search.describe()).await;
+        match self.watched(&find.request, node.archive.find(&search.query)).await {
+            Ok(Ok(rows)) => {
+                let identifier = |row: &Row| search.identifier(row, &node.config);
+                self.answer(context, &find.request, search.pending, &rows, identifier).await
+            }
             Ok(Err(error)) => self.respond(context, &failed(&find.request, &error)).await,
-            Err(interrupt) => self.interrupted(context, find, interrupt).await,
+            Err(interrupt) => self.interrupted(context, &find.request, interrupt).await,
         }
     }
 
-    async fn answer(&mut self, context: u8, find: &Find, search: &Search, rows: &[Row]) -> Option<Event> {
+    /// Answers a query of the worklist, or of workitems; an event ends the association.
+    pub(super) async fn find_items(&mut self, context: u8, find: &items::Find) -> Option<Event> {
         let node = Arc::clone(&self.node);
+        let search = match find.search() {
+            Ok(search) => search,
+            Err(refusal) => {
+                tracing::warn!(reason = refusal.comment, "query refused");
+                return self.respond(context, &refusal.response(&find.request)).await;
+            }
+        };
+        let what = if find.service == Service::Worklist { "worklist" } else { "workitems" };
+        self.audit_query(format!("C-FIND {what} by {}", search.query.describe())).await;
+        let association = self.association.as_ref()?;
+        let scope = association.agreement.rights.workflow.worklist;
+        let station = (scope == Some(WorklistScope::Own)).then(|| association.calling.clone());
+        let found = items_found(&node, find.service, &search, station.as_ref());
+        match self.watched(&find.request, found).await {
+            Ok(Ok(items)) => {
+                let identifier = |item: &Item| search.identifier(item);
+                self.answer(context, &find.request, search.pending, &items, identifier).await
+            }
+            Ok(Err(error)) => self.respond(context, &failed(&find.request, &error)).await,
+            Err(interrupt) => self.interrupted(context, &find.request, interrupt).await,
+        }
+    }
+
+    /// What the archive finds, unless the request is cancelled before.
+    async fn watched<T>(&mut self, request: &CommandSet, search: impl Future<Output = T>) -> Result<T, Interrupt> {
+        tokio::select! {
+            biased;
+            interrupt = watch(&mut self.wire, &mut self.backlog, request) => Err(interrupt),
+            found = search => Ok(found),
+        }
+    }
+
+    async fn answer<T: Sync>(
+        &mut self,
+        context: u8,
+        request: &CommandSet,
+        pending: u16,
+        rows: &[T],
+        identifier: impl Fn(&T) -> Bytes + Send + Sync,
+    ) -> Option<Event> {
         let send_max = self.association.as_ref()?.agreement.send_max;
-        let max_results = node.config.max_find_results as usize;
-        let match_command = CommandSet { has_data_set: true, ..find.request.response(search.pending) };
+        let max_results = self.node.config.max_find_results as usize;
+        let match_command = CommandSet { has_data_set: true, ..request.response(pending) };
         for batch in rows.get(..max_results).unwrap_or(rows).chunks(BATCH) {
             tokio::select! {
                 biased;
-                interrupt = watch(&mut self.wire, &mut self.backlog, &find.request) => {
-                    return self.interrupted(context, find, interrupt).await;
+                interrupt = watch(&mut self.wire, &mut self.backlog, request) => {
+                    return self.interrupted(context, request, interrupt).await;
                 }
                 () = future::ready(()) => {}
             }
             let mut out = Vec::new();
             for row in batch {
-                let identifier = search.identifier(row, &node.config);
-                message::write(&mut out, context, &match_command, Some(&identifier), send_max);
+                message::write(&mut out, context, &match_command, Some(&identifier(row)), send_max);
             }
             if let Some(ended) = self.send(&out).await {
                 return Some(ended);
             }
         }
         tracing::info!(matches = rows.len().min(max_results), "query answered");
-        self.respond(context, &last(&find.request, rows.len() > max_results, max_results)).await
+        self.respond(context, &last(request, rows.len() > max_results, max_results)).await
     }
 
-    async fn interrupted(&mut self, context: u8, find: &Find, interrupt: Interrupt) -> Option<Event> {
+    async fn interrupted(&mut self, context: u8, request: &CommandSet, interrupt: Interrupt) -> Option<Event> {
         match interrupt {
             Interrupt::Cancelled => {
                 tracing::info!("query cancelled");
-                self.respond(context, &find.request.response(status::CANCELLED)).await
+                self.respond(context, &request.response(status::CANCELLED)).await
             }
             Interrupt::Ended(event) => Some(event),
         }
     }
 
-    async fn audit_query(&self, search: &Search) {
+    async fn audit_query(&self, detail: String) {
         let Some(association) = &self.association else { return };
         self.audit(AuditRecord {
             at: 0,
@@ -92,10 +131,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             origin: association.address.clone(),
             success: true,
             study: None,
-            detail: search.describe(),
+            detail,
         })
         .await;
     }
+}
+
+/// The items that match; of the worklist, where `station` is given, only its steps.
+async fn items_found(
+    node: &Node,
+    service: Service,
+    search: &items::Search,
+    station: Option<&AeTitle>,
+) -> Result<Vec<Item>, ArchiveError> {
+    // One more than may be answered, to know that there are more.
+    let limit = node.config.max_find_results as usize + 1;
+    if service == Service::Workitems {
+        let workitems = node.archive.find_workitems(&search.query, limit).await?;
+        return Ok(workitems.into_iter().map(|workitem| workitem.item).collect());
+    }
+    let steps = node.archive.find_steps(&search.query, station.map(AeTitle::as_str), limit).await?;
+    Ok(steps.into_iter().map(|step| step.item).collect())
 }
 
 /// The response without identifier that ends a query.

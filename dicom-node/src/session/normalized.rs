@@ -1,0 +1,35 @@
+//! Requests on managed instances over an association.
+
+use super::Session;
+use crate::{
+    association::{machine::Event, supported::Service},
+    dimse::status,
+    scp::{Caller, mpps, normalized::Request, ups},
+};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+    /// Answers a request; an event ends the association.
+    pub(super) async fn normalized(&mut self, context: u8, request: &Request) -> Option<Event> {
+        let node = Arc::clone(&self.node);
+        let association = self.association.as_ref()?;
+        let caller = Caller {
+            archive: &node.archive,
+            config: &node.config,
+            calling: &association.calling,
+            address: &association.address,
+        };
+        let answer = match request.service {
+            Service::Workitems => {
+                let answer = ups::answer(&caller, request).await;
+                node.notifications.notify_one();
+                answer
+            }
+            Service::Performed => mpps::answer(&caller, request).await,
+            _ => request.answer(status::UNRECOGNIZED_OPERATION),
+        };
+        let data_set = answer.item.as_ref().map(|item| request.data_set(item));
+        self.respond_with(context, &answer.response, data_set.as_ref()).await
+    }
+}
