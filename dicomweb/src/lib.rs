@@ -11,6 +11,7 @@
 //! | `versions` | several contents under one SOP Instance UID |
 //! | `corrections` | merges, re-assignments, corrected attributes, rejections |
 //! | `events`, `status`, `damage` | the change feed, health, jobs, what is damaged in the store |
+//! | `worklist` | orders and their steps; for administrators |
 //! | `retention`, `holds` | what has expired, legal holds; for administrators |
 //! | `routing` | what is sent on, and corrected on receipt, by rule; for administrators |
 //! | `viewer` | the built-in files |
@@ -55,6 +56,7 @@ mod viewer;
 mod wado;
 mod web;
 mod workers;
+mod worklist;
 
 pub use config::WebConfig;
 pub use viewer::is_built as viewer_is_built;
@@ -130,6 +132,11 @@ fn administration() -> Router<Web> {
         .route("/damage", get(damage::list).post(damage::mend))
         .route("/corrections", get(corrections::list).post(corrections::make))
         .route("/corrections/{id}", delete(corrections::undo))
+        .route("/worklist", get(worklist::list).post(worklist::add))
+        .route("/worklist/{number}", get(worklist::one).put(worklist::replace).delete(worklist::remove))
+        .route("/worklist/{number}/status", put(worklist::set_status))
+        .route("/performed-steps", get(worklist::performed))
+        .route("/performed-steps/{step}", get(worklist::performed_one))
         .route("/retention", get(retention::report))
         .route("/retention/expired", delete(retention::delete_expired))
         .route("/retention/deletions", get(retention::deletions))

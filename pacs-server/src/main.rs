@@ -4,7 +4,7 @@ use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pacs_server::{
     commands::{
         accounts, backup, coerce, correct, damage, demo, doctor, echo, export, holds, import, jobs, keys, peers,
-        recompress, replica, retention, route, tiers, verify,
+        recompress, replica, retention, route, tiers, verify, worklist,
     },
     config::{self, Effective, Settings},
     serve, telemetry,
@@ -101,6 +101,9 @@ enum Command {
     /// Rules by which what arrives is corrected
     #[command(subcommand, after_help = coerce::EXAMPLES)]
     Coerce(coerce::CoerceCommand),
+    /// Orders: what modalities find on their worklist
+    #[command(subcommand, after_help = worklist::EXAMPLES)]
+    Worklist(worklist::WorklistCommand),
     /// AI and delivery jobs; dead letters
     #[command(subcommand)]
     Jobs(jobs::JobCommand),
@@ -160,6 +163,7 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
             tokio::spawn(cancel_on_signal(shutdown.clone()));
             serve::serve(config, shutdown).await
         }
+        Command::Worklist(command) => worklist::run(&config, command).await,
         Command::Demo(arguments) => demo::run(&config, arguments).await,
         Command::Import(arguments) => return import::run(&config, arguments).await,
         Command::Export(arguments) => export::run(&config, arguments).await,

@@ -10,3 +10,5 @@ mod non_patient;
 mod services;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod worklist;

@@ -24,6 +24,7 @@ pub mod retention;
 pub mod route;
 pub mod tiers;
 pub mod verify;
+pub mod worklist;
 
 /// The archive that the configuration names, beside a running server if there is one.
 async fn open(config: &Config) -> anyhow::Result<Archive> {
