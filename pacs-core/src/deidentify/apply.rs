@@ -1,6 +1,6 @@
 //! A scanned data set de-identified.
 
-use super::{Dates, Key, Profile, Risk, dates, table, table::Action, words};
+use super::{Dates, Key, Profile, Risk, dates, private::Safe, table, table::Action, words};
 use crate::data_set::header::dictionary_vr;
 use crate::data_set::values::is_text;
 use crate::data_set::{DataSet, Element, Value};
@@ -19,8 +19,9 @@ pub fn deidentify(data_set: &mut DataSet, profile: &Profile, key: &Key) -> Resul
         return Err(risk);
     }
     let [id, issuer] = patient(data_set);
-    let work = Work { profile, key, days: key.days(&id, &issuer) };
-    work.data_set(data_set);
+    let safe = if profile.retain_safe_private { Safe::of(data_set) } else { Safe::default() };
+    let work = Work { profile, key, days: key.days(&id, &issuer), telling: telling(data_set) };
+    work.data_set(data_set, &safe);
     let pseudonym = key.patient(&id, &issuer);
     set(data_set, tags::PATIENT_ID, VR::LO, &pseudonym);
     set(data_set, tags::PATIENT_NAME, VR::PN, &pseudonym);
@@ -41,16 +42,31 @@ struct Work<'a> {
     profile: &'a Profile,
     key: &'a Key,
     days: u16,
+    /// What no text may hold.
+    telling: Vec<String>,
+}
+
+/// Shorter ones stand in texts by chance.
+const SHORTEST: usize = 5;
+
+/// Patient ID, name and accession number as they came, in lower case: labels and comments often repeat them.
+fn telling(data_set: &DataSet) -> Vec<String> {
+    let of = [tags::PATIENT_ID, tags::PATIENT_NAME, tags::ACCESSION_NUMBER];
+    let values = of.into_iter().flat_map(|tag| data_set.texts(tag));
+    values.map(|value| value.to_lowercase()).filter(|value| value.len() >= SHORTEST).collect()
 }
 
 impl Work<'_> {
-    /// Nested no deeper than a scan lets through.
-    fn data_set(&self, data_set: &mut DataSet) {
+    /// Nested no deeper than a scan lets through. What is `safe` stays.
+    fn data_set(&self, data_set: &mut DataSet, safe: &Safe) {
         let character_set = data_set.character_set.clone();
         data_set.elements.retain_mut(|element| {
             let text = || element.texts(&character_set).join("\\");
-            match self.action(element) {
+            match self.action(element, safe) {
                 Action::Remove => return false,
+                Action::Keep if is_text(element.vr) && element.vr != VR::UI && self.tells(&text()) => {
+                    return dummy(element);
+                }
                 Action::Keep => {}
                 Action::Empty => return empty(element),
                 Action::Dummy => return dummy(element),
@@ -75,14 +91,22 @@ impl Work<'_> {
                 }
             }
             if let Value::Sequence(items) = &mut element.value {
-                items.iter_mut().for_each(|item| self.data_set(item));
+                items.iter_mut().for_each(|item| self.data_set(item, &Safe::default()));
             }
             true
         });
     }
 
-    fn action(&self, element: &Element) -> Action {
+    fn tells(&self, text: &str) -> bool {
+        let text = text.to_lowercase();
+        self.telling.iter().any(|telling| text.contains(telling))
+    }
+
+    fn action(&self, element: &Element, safe: &Safe) -> Action {
         let Tag(group, _) = element.tag;
+        if group % 2 == 1 && safe.covers(element.tag) {
+            return Action::Keep;
+        }
         // Private, curves and overlays, and what nobody knows.
         if group % 2 == 1 || matches!(group & 0xFF00, 0x5000 | 0x6000) || dictionary_vr(element.tag, false).is_none() {
             return Action::Remove;
@@ -251,6 +275,14 @@ mod tests {
         let kept = [tags::SOP_CLASS_UID, tags::ROWS, tags::PIXEL_DATA];
         assert!(kept.iter().all(|tag| data_set.get(*tag) == instance("P1").get(*tag)));
         assert!(data_set.get(Tag(0x6000, 0x3000)).is_none());
+    }
+
+    #[test]
+    fn a_label_that_repeats_who_the_patient_is_is_replaced() {
+        let mut data_set = instance("PAT-4711");
+        set(&mut data_set, tags::CONTENT_LABEL, VR::CS, "LUNG OF pat-4711");
+        deidentify(&mut data_set, &Profile::default(), &Key::from([7; 32])).unwrap();
+        assert_eq!(data_set.texts(tags::CONTENT_LABEL), ["REMOVED"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | `apply` | a scanned data set de-identified |
 //! | `dates` | dates moved by some days |
 //! | `words` | what may stay of descriptions |
+//! | `private` | private attributes that are declared to identify nobody |
 //! | `pseudonym` | who and what was there before always becomes the same other |
 //! | `risk` | what cannot be de-identified without looking at the pixels or the text |
 //!
@@ -13,6 +14,7 @@
 
 mod apply;
 mod dates;
+mod private;
 mod pseudonym;
 mod risk;
 mod table;
@@ -37,6 +39,8 @@ pub struct Profile {
     pub retain_institution: bool,
     /// UIDs stay, and so the receiver can ask for the instances by them.
     pub retain_uids: bool,
+    /// Private attributes that the object itself declares to identify nobody.
+    pub retain_safe_private: bool,
     /// Of descriptions the words stay that tell nothing of anybody; else descriptions go.
     pub clean_descriptors: bool,
     /// Also what may bear names in its pixels.
@@ -71,6 +75,7 @@ impl Profile {
             (self.retain_patient_characteristics, "113108", "Retain Patient Characteristics Option"),
             (self.retain_device, "113109", "Retain Device Identity Option"),
             (self.retain_uids, "113110", "Retain UIDs Option"),
+            (self.retain_safe_private, "113111", "Retain Safe Private Option"),
             (self.retain_institution, "113112", "Retain Institution Identity Option"),
         ];
         options.into_iter().filter(|(is_on, ..)| *is_on).map(|(_, code, meaning)| (code, meaning)).collect()
