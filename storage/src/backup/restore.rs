@@ -13,6 +13,7 @@ use crate::{
     pack::path_of,
     replica::is_replica,
     retention::ALL_HOLDS_TO_STORE,
+    routing::ALL_REST,
     store::sync_folder,
 };
 use futures::TryStreamExt;
@@ -103,7 +104,7 @@ impl Inner {
         }
         // The keys by which names are found are made in the background, as for a catalog from before there were any.
         sqlx::query(NAMES_WITHOUT_KEYS).execute(&mut *transaction).await?;
-        for all in [ALL_TO_STORE, ALL_HOLDS_TO_STORE] {
+        for all in [ALL_TO_STORE, ALL_HOLDS_TO_STORE, ALL_REST] {
             sqlx::query(all).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;

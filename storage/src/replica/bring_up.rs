@@ -18,6 +18,7 @@ use crate::{
     corrections::ALL_TO_STORE,
     error::ArchiveError,
     retention::ALL_HOLDS_TO_STORE,
+    routing::ALL_REST,
     spool::PACK,
 };
 use futures::TryStreamExt;
@@ -109,7 +110,7 @@ impl Inner {
             apply(&mut transaction, rows, &mut gone).await?;
         }
         sqlx::query(NAMES_WITHOUT_KEYS).execute(&mut *transaction).await?;
-        for all in [ALL_TO_STORE, ALL_HOLDS_TO_STORE] {
+        for all in [ALL_TO_STORE, ALL_HOLDS_TO_STORE, ALL_REST] {
             sqlx::query(all).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;

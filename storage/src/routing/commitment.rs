@@ -115,5 +115,5 @@ const FAILED: &str = "update forward set due_at = $4, last_error = $3, transacti
         state = case when attempts < $5 then 'due' else 'failed' end
     where transaction_uid = $1 and sent_as = $2 and state = 'asked'";
 
-const COMMITTED: &str = "update forward set state = 'committed', due_at = 0, last_error = '', changed_at = $2
+const COMMITTED: &str = "update forward set state = 'committed', due_at = $2, last_error = '', changed_at = $2
     where transaction_uid = $1 and state = 'asked'";

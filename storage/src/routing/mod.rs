@@ -38,5 +38,6 @@ pub use outgoing::Manner;
 pub use pace::Pace;
 pub use priors::Priors;
 pub use queue::{Forward, ForwardState, Outcome};
+pub(crate) use rules::ALL_REST;
 pub use rules::{Destination, Receiver, Rule, WebReceiver};
 pub use view::{Backlog, Queued};

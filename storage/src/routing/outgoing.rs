@@ -103,6 +103,8 @@ impl Archive {
     /// A claimed instance as it leaves; `NotFound` if it was deleted or rejected since, `Conflict` if it must not leave.
     pub async fn leaving(&self, forward: &Forward, manner: &Manner) -> Result<StoredInstance, ArchiveError> {
         let mut stored = self.forwarded(forward).await?;
+        // What another machine has not sealed yet is sent by it, or later.
+        self.reach([&stored]).await?;
         stored.alteration = manner.of(forward);
         if stored.alteration.is_some() {
             let (archive, stored) = (self.clone(), stored.clone());

@@ -224,7 +224,7 @@ impl Forward {
         let later = now + millis(pause(self.attempts));
         let (state, due_at, error, sent_as) = match outcome {
             Outcome::Sent(uid) if commits => (Uncommitted, now, "", uid.as_str()),
-            Outcome::Sent(uid) => (Sent, 0, "", uid.as_str()),
+            Outcome::Sent(uid) => (Sent, now, "", uid.as_str()),
             Outcome::Unreachable(why) if now - self.queued_at < millis(PATIENCE) => (Due, later, why.as_str(), ""),
             Outcome::Declined(why) if self.attempts < REFUSALS => (Due, later, why.as_str(), ""),
             Outcome::Unreachable(why) | Outcome::Declined(why) | Outcome::Failed(why) => (Failed, 0, why.as_str(), ""),
@@ -285,7 +285,7 @@ const SETTLE: &str = "update forward set state = $3, attempts = $4, due_at = $5,
 const RELEASE: &str = "update forward set state = 'due', lease = '', due_at = $1
     where state = 'leased' and (due_at <= $1 or due_at > $2)";
 
-const FORGET: &str = "delete from forward where state in ('sent', 'committed') and changed_at < $1";
+const FORGET: &str = "delete from forward where state in ('sent', 'committed') and due_at < $1";
 
 const RETRY: &str = "update forward set due_at = $2, changed_at = $2,
         state = case when state in ('failed', 'refused') then 'due' else state end,

@@ -228,7 +228,7 @@ impl Archive {
         }
     }
 
-    /// Adds a rule, or replaces the one of this name. It speaks of what arrives from now on.
+    /// Adds a rule, which speaks of what arrives from now on, or changes the one of this name.
     pub async fn put_rule(&self, rule: &Rule) -> Result<(), ArchiveError> {
         check_name("rule", &rule.name)?;
         let to = self.destination(&rule.to).await?;
@@ -268,7 +268,7 @@ impl Archive {
         }
     }
 
-    /// Adds a rule by which arrivals are corrected, or replaces the one of this name. It speaks of what arrives from now on.
+    /// Adds a rule by which arrivals are corrected, or changes the one of this name. It speaks of what arrives from now on.
     pub async fn put_coercion(&self, rule: &CoercionRule) -> Result<(), ArchiveError> {
         check_name("rule", &rule.name)?;
         rule.coercion.check_received()?;
@@ -342,13 +342,17 @@ const REMOVE_QUEUE: &str = "delete from forward where destination = $1";
 
 const PAUSE: &str = "update destination set paused = $2 where name = $1";
 
+/// Of a catalog that comes from elsewhere: what is tried out with a copy must not send.
+pub(crate) const ALL_REST: &str = "update destination set paused = 1";
+
 const ANY_RULE: &str = "select name from routing_rule limit 1";
 
 const START: &str = "insert into consumer (name, position) values ($1, $2)
     on conflict (name) do update set position = excluded.position";
 
+// A rule that is changed still speaks of what arrived since it was made, and nobody has looked at yet.
 const PUT_RULE: &str = "insert into routing_rule (name, kind, detail, since) values ($1, $2, $3, $4)
-    on conflict (kind, name) do update set detail = excluded.detail, since = excluded.since";
+    on conflict (kind, name) do update set detail = excluded.detail";
 
 const REMOVE_RULE: &str = "delete from routing_rule where name = $1 and kind = $2";
 

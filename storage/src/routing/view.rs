@@ -32,7 +32,7 @@ pub struct Queued {
     pub attempts: i64,
     /// Why the last try failed, and the remedy.
     pub last_error: String,
-    /// When it is tried next, or its lease ends: milliseconds since 1970-01-01 UTC, as the others.
+    /// When it is tried next, its lease ends, or it was sent: milliseconds since 1970-01-01 UTC, as the others.
     pub due_at: i64,
     pub queued_at: i64,
     pub changed_at: i64,

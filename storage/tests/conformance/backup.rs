@@ -7,7 +7,7 @@ use crate::{
 };
 use pacs_core::query::{Level, Query};
 use std::fmt::Write;
-use storage::{Archive, ArchiveError, Peer, Role};
+use storage::{Archive, ArchiveError, Peer, Role, routing::Destination};
 
 /// All that a client is answered.
 pub async fn answers(archive: &Archive) -> String {
@@ -23,6 +23,7 @@ pub async fn answers(archive: &Archive) -> String {
     }
     writeln!(text, "{:?}", archive.users().await.expect("users")).expect("text");
     writeln!(text, "{:?}", archive.peers().await.expect("peers")).expect("text");
+    writeln!(text, "{:?}", archive.forwards(None, None, 100).await.expect("a queue")).expect("text");
     writeln!(text, "{:?}", archive.events(0, u32::MAX).await.expect("events")).expect("text");
     text
 }
@@ -54,6 +55,9 @@ pub async fn filled(archive: &Archive) -> String {
         workflow: Default::default(),
     };
     archive.put_peer(&peer).await.expect("a peer");
+    let destination = Destination::ae(peer.ae_title.clone());
+    archive.put_destination(&destination).await.expect("a destination");
+    archive.send(&destination.name, &uid("1.1"), None).await.expect("queued");
     archive.create_token("li", "ci").await.expect("a token")
 }
 
@@ -76,6 +80,7 @@ async fn assert_comes_back(mut home: Home, mut empty: Home) {
 
     let restored = empty.open().await;
     let done = restored.restore(&backup_of(&home), |_| ()).await.expect("restored");
+    assert!(restored.destinations().await.expect("a list").iter().all(|destination| destination.is_paused));
     assert_eq!((done.packs, done.done, done.missing.len()), (3, 3, 0));
     assert_eq!(answers(&restored).await, before);
     assert_reads_back(&restored, &[1, 2, 4]).await;

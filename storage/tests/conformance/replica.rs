@@ -82,6 +82,7 @@ async fn a_second_site_gives_the_same_answers() {
         let done = second.restore(&replica, |_| ()).await.expect("brought up");
         assert_eq!((done.missing.len(), done.bytes), (0, 0), "nothing is copied");
         assert_eq!(answers(&second).await, before);
+        assert!(second.destinations().await.expect("a list").iter().all(|destination| destination.is_paused));
         assert_reads_back(&second, &[1, 2, 4, 8]).await;
         assert_eq!(second.authenticate(&token).await.expect("an answer").expect("a user").name, "li");
         assert_eq!(second.verify_audit_trail().await.expect("a check"), None);

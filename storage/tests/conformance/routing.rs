@@ -181,7 +181,7 @@ async fn what_rests_is_not_claimed_and_what_a_process_left_is_due_again() {
         let again = claimed(&archive, "A").await;
         assert_eq!(again[0].attempts, 2);
         settle(&archive, &again[0], Outcome::Sent("1.1.1.1".into())).await;
-        age(&home, "update forward set changed_at = changed_at - 700000000").await;
+        age(&home, "update forward set due_at = due_at - 700000000").await;
         archive.tend_forwards().await.expect("tended");
         assert_eq!(states(&archive, "A").await, [], "what was sent long ago is forgotten");
         archive.close().await;
@@ -289,6 +289,45 @@ async fn what_may_name_the_patient_in_its_pixels_is_refused_unless_the_rule_allo
         assert!(matches!(refused, Err(ArchiveError::Conflict(why)) if why.contains("Burned In Annotation")));
         archive.put_rule(&Rule { allow_burned_in: true, ..rule("1", "A", "CT") }).await.expect("a rule");
         left(&archive, &forward, "A").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_sent_is_asked_for_and_only_who_was_asked_may_answer() {
+    everywhere(async |archive| {
+        destination(&archive, "A").await;
+        archive.put_rule(&Rule { commits: true, ..rule("1", "A", "CT") }).await.expect("a rule");
+        for number in 1..=3 {
+            slice(number).sent_to(&archive).await;
+        }
+        routed(&archive).await;
+        assert_eq!(archive.commitment_question("A").await.expect("an answer"), None, "nothing was sent");
+        for forward in claimed(&archive, "A").await {
+            settle(&archive, &forward, Outcome::Sent(forward.sop_instance.to_string())).await;
+        }
+        use ForwardState::{Asked, Committed, Due, Uncommitted};
+        assert_eq!(states(&archive, "A").await, [(Uncommitted, 3)]);
+        assert_eq!(archive.uncommitted_destinations().await.expect("a list").len(), 1);
+        let lost = archive.commitment_question("A").await.expect("an answer").expect("a question");
+        assert_eq!(lost.instances.len(), 3);
+        assert_eq!(archive.commitment_question("A").await.expect("an answer"), None, "it is asked already");
+        archive.commitment_unasked(&lost.transaction, "away").await.expect("noted");
+        assert_eq!(archive.forwards(Some("A"), Some(Uncommitted), 9).await.expect("a list")[0].last_error, "away");
+        archive.retry_forwards(Some("A"), false).await.expect("at once");
+        let asked = archive.commitment_question("A").await.expect("an answer").expect("a question");
+        assert_eq!(states(&archive, "A").await, [(Asked, 3)]);
+
+        let (a, b) = ("A".parse().unwrap(), "B".parse().unwrap());
+        let failed = [(uid("1.1.1.2"), 0x0112)];
+        for (by, transaction) in [(&b, &asked.transaction), (&a, &lost.transaction), (&a, &uid("2.25.1"))] {
+            let answered = archive.commitment_answered(by, transaction, &failed).await;
+            assert!(matches!(answered, Err(ArchiveError::NotFound(_))), "{by} {transaction}");
+        }
+        archive.commitment_answered(&a, &asked.transaction, &failed).await.expect("noted");
+        assert_eq!(states(&archive, "A").await, [(Committed, 2), (Due, 1)]);
+        let again = claimed(&archive, "A").await;
+        assert_eq!((again[0].sop_instance.clone(), again[0].attempts), (uid("1.1.1.2"), 2));
     })
     .await;
 }
