@@ -7,9 +7,12 @@ use crate::{
 };
 use dicom_node::{
     NodeConfig,
+    association::supported::STORAGE_COMMITMENT,
     dimse::{CommandSet, command::field},
-    pdu::{Abort, AssociateRj, Pdu, Pdv},
+    pdu::{Abort, AssociateRj, Pdu, Pdv, ProposedContext},
+    scp::commitment::{Reference, Report},
 };
+use pacs_core::{Failure, sop_class::CT_IMAGE_STORAGE, transfer_syntax::IMPLICIT_VR_LITTLE_ENDIAN};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 
@@ -208,4 +211,30 @@ async fn more_matches_than_allowed_end_with_out_of_resources() {
         statuses.push(raw::command(&mut stream).await.unwrap().status.unwrap());
     }
     assert_eq!(statuses, [0xFF01, 0xFF01, 0xA700]);
+}
+
+#[tokio::test]
+async fn a_report_on_what_nobody_asked_is_refused_and_the_association_goes_on() {
+    const COMMITMENT: u8 = 7;
+    let server = Server::start(config()).await;
+    let mut rq = raw::request();
+    rq.contexts.push(ProposedContext {
+        id: COMMITMENT,
+        abstract_syntax: STORAGE_COMMITMENT.to_owned(),
+        transfer_syntaxes: vec![IMPLICIT_VR_LITTLE_ENDIAN.to_owned()],
+    });
+    let mut stream = raw::connect(&server).await;
+    stream.write_all(&Pdu::AssociateRq(Box::new(rq)).to_bytes()).await.unwrap();
+    assert!(matches!(raw::receive(&mut stream).await, Some(Pdu::AssociateAc(_))));
+    let instance = Reference { sop_class: CT_IMAGE_STORAGE.to_owned(), sop_instance: "1.2.3".parse().unwrap() };
+    let report = Report { transaction: "2.25.1".parse().unwrap(), committed: vec![instance], failed: Vec::new() };
+    for (data_set, expected) in
+        [(report.data_set("RAW", false), 0x0112), (b"nonsense".to_vec().into(), Failure::CannotUnderstand.dimse())]
+    {
+        stream.write_all(&raw::message(COMMITMENT, &report.request(1), Some(&data_set))).await.unwrap();
+        let answer = raw::command(&mut stream).await.unwrap();
+        assert_eq!((answer.command_field, answer.status), (field::N_EVENT_REPORT_RSP, Some(expected)));
+    }
+    stream.write_all(&raw::message(raw::ECHO, &raw::echo_rq(2), None)).await.unwrap();
+    assert_eq!(raw::command(&mut stream).await.unwrap().status, Some(0));
 }

@@ -71,6 +71,9 @@ pub async fn restore(config: &Config, arguments: RestoreArguments) -> anyhow::Re
     for key in &done.missing {
         println!("missing    {key}: named by the catalog and nowhere; its instances can be sent again");
     }
+    for destination in archive.destinations().await? {
+        println!("paused     {0}: to let the queue go on from here, pacs route resume {0}", destination.name);
+    }
     archive.close().await;
     Ok(if done.missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -140,6 +140,8 @@ pub enum Kept {
     Institution,
     /// UIDs as they are
     Uids,
+    /// Private attributes that the object itself declares to identify nobody
+    SafePrivate,
     /// Of descriptions the words that tell nothing of anybody
     Descriptors,
 }
@@ -157,6 +159,7 @@ pub(super) fn profile(keep: &[Kept]) -> Profile {
         retain_device: keeps(Kept::Device),
         retain_institution: keeps(Kept::Institution),
         retain_uids: keeps(Kept::Uids),
+        retain_safe_private: keeps(Kept::SafePrivate),
         clean_descriptors: keeps(Kept::Descriptors),
         allow_burned_in: false,
     }
