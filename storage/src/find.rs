@@ -1,5 +1,7 @@
 //! [`Query`] → SQL → rows. Must agree with [`Condition::matches`], which the property test checks.
 
+mod moments;
+
 use crate::{
     archive::Archive,
     error::ArchiveError,
@@ -102,11 +104,14 @@ fn statement(query: &Query, way: &Way) -> Result<(String, Vec<Value>), ArchiveEr
     let columns: Vec<String> = returned(query.level).map(text_of).collect();
     let mut values = Vec::new();
     let mut terms = Vec::from_iter(seen(query.level).map(str::to_owned));
-    for (tag, condition) in &query.conditions {
+    let (of_moments, done) = moments::terms(query, &mut values);
+    terms.extend(of_moments);
+    for (tag, condition) in query.conditions.iter().filter(|(tag, _)| !done.contains(tag)) {
         if let Some(attribute) = attribute(*tag).filter(|a| a.level <= query.level) {
             terms.push(term(attribute, condition, query.fuzzy, &mut values));
         }
     }
+    terms.extend(shown(query, &mut values));
     if values.len() > VALUES_AT_MOST || query.conditions.iter().any(|(tag, condition)| is_too_long(*tag, condition)) {
         return Err(ArchiveError::Conflict("the query lists too many values".into()));
     }
@@ -135,6 +140,21 @@ fn statement(query: &Query, way: &Way) -> Result<(String, Vec<Value>), ArchiveEr
         _ => format!("select {columns} from {from}{condition} order by {order}{page}"),
     };
     Ok((sql, values))
+}
+
+/// The conditions of the view. A patient is shown who has a study that is.
+fn shown(query: &Query, values: &mut Vec<Value>) -> Vec<String> {
+    let (mut own, mut of_study) = (Vec::new(), Vec::new());
+    for (tag, condition) in query.view.conditions() {
+        let Some(attribute) = attribute(*tag) else { continue };
+        let of = if attribute.level <= query.level { &mut own } else { &mut of_study };
+        of.push(term(attribute, condition, false, values));
+    }
+    if !of_study.is_empty() {
+        let of_study = of_study.join(" and ");
+        own.push(format!("exists (select 1 from study where study.patient_key = patient.patient_key and {of_study})"));
+    }
+    own
 }
 
 /// Lists of dates, times and names are not one term but many.

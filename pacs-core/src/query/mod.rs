@@ -6,14 +6,18 @@ mod identifier;
 mod items;
 mod json;
 mod matching;
+mod moment;
 mod parameters;
+mod view;
 
 pub use attribute::{ATTRIBUTES, Attribute, attribute};
 pub use items::ItemQuery;
 pub use json::JsonQuery;
 pub(crate) use json::text;
 pub use matching::{moment_text, name_groups, number_text};
+pub use moment::{Clock, MOMENTS, Span, Zone, ZoneError, ahead, times_ahead};
 pub use parameters::attribute_id;
+pub use view::{View, ViewError};
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
@@ -33,6 +37,9 @@ pub struct Query {
     pub level: Level,
     /// Conditions; keys above `level` restrict by the parent's attributes.
     pub conditions: BTreeMap<Tag, Condition>,
+    /// What the asker sees at all.
+    pub view: View,
+    pub clock: Clock,
     /// Attributes asked for beyond the level's defaults, in ascending order, those of conditions among them; also
     /// attributes that the index does not hold, for C-FIND answers them empty.
     pub include: Include,
@@ -78,6 +85,8 @@ impl Query {
         Self {
             level,
             conditions: BTreeMap::new(),
+            view: View::default(),
+            clock: Clock::default(),
             include: Include::Tags(Vec::new()),
             limit: None,
             offset: 0,

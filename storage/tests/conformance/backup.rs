@@ -43,17 +43,7 @@ pub async fn filled(archive: &Archive) -> String {
     }
     archive.add_user("li", "a long password", &[Role::Viewer]).await.expect("a user");
     let ae_title = "CT1".parse().expect("an AE title");
-    let peer = Peer {
-        ae_title,
-        host: Some("10.0.0.7".into()),
-        port: Some(104),
-        may_store: true,
-        may_find: false,
-        may_retrieve: false,
-        tls: false,
-        certificate: None,
-        workflow: Default::default(),
-    };
+    let peer = Peer { host: Some("10.0.0.7".into()), port: Some(104), may_store: true, ..Peer::new(ae_title) };
     archive.put_peer(&peer).await.expect("a peer");
     let destination = Destination::ae(peer.ae_title.clone());
     archive.put_destination(&destination).await.expect("a destination");

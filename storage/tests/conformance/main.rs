@@ -12,6 +12,8 @@ mod encryption;
 mod faults;
 mod instances;
 mod matching;
+mod moments;
+#[cfg(test)]
 mod names;
 mod non_patient;
 mod packs;
@@ -26,6 +28,8 @@ mod routing;
 mod support;
 mod tiers;
 mod versions;
+#[cfg(test)]
+mod views;
 mod work;
 mod workitems;
 mod worklist;

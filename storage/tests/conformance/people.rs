@@ -67,23 +67,15 @@ async fn guesses_are_slowed_down() {
 async fn peers_are_kept() {
     everywhere(async |archive| {
         let title: AeTitle = "CT1".parse().expect("a title");
-        let mut peer = Peer {
-            ae_title: title.clone(),
-            host: None,
-            port: None,
-            may_store: true,
-            may_find: false,
-            may_retrieve: false,
-            tls: false,
-            certificate: None,
-            workflow: Default::default(),
-        };
+        let mut peer = Peer { may_store: true, ..Peer::new(title.clone()) };
         archive.put_peer(&peer).await.expect("kept");
         peer.host = Some("ct1.example".into());
         peer.port = Some(104);
         peer.tls = true;
         peer.workflow = Workflow::ALL;
         peer.certificate = Some([7; 32].into());
+        peer.view = "ModalitiesInStudy=US&InstitutionName=East*".parse().expect("a view");
+        peer.max_associations = Some(4);
         archive.put_peer(&peer).await.expect("kept");
         assert_eq!(archive.peers().await.expect("peers"), [peer]);
         archive.remove_peer(&title).await.expect("removed");
