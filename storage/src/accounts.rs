@@ -3,7 +3,7 @@
 //! Passwords are kept as Argon2id, secrets of sessions and tokens as SHA-256: they are random 256 bits, which no
 //! guessing reaches.
 
-use crate::{archive::Archive, clock::now, error::ArchiveError, password};
+use crate::{archive::Archive, clock::now, error::ArchiveError, jwt::Jwt, password};
 use base64::Engine;
 use sha2::{Digest, Sha256};
 use sqlx::Row;
@@ -224,11 +224,14 @@ impl Archive {
         Ok(())
     }
 
-    /// Who a session or token secret stands for; `None` if unknown or expired. Use prolongs a session.
+    /// Who a session secret, API token or JSON Web Token stands for; `None` if unknown or expired. Use prolongs a session.
     pub async fn authenticate(&self, secret: &str) -> Result<Option<Principal>, ArchiveError> {
         let hash = secret_hash(secret);
         if let Some(principal) = self.inner.believed.get(&hash) {
             return Ok(Some(principal));
+        }
+        if Jwt::looks_like(secret) {
+            return self.vouched_for(secret).await;
         }
         let row = sqlx::query(CREDENTIAL).bind(&hash).fetch_optional(&self.inner.database.pool).await?;
         let Some(row) = row else { return Ok(None) };
@@ -242,6 +245,14 @@ impl Archive {
         let principal = principal(&row)?;
         self.inner.believed.put(hash, principal.clone());
         Ok(Some(principal))
+    }
+
+    /// The user of a JSON Web Token. It is judged each time: it may end any moment.
+    async fn vouched_for(&self, token: &str) -> Result<Option<Principal>, ArchiveError> {
+        let user = self.inner.jwt.as_ref().and_then(|jwt| jwt.user(token));
+        let Some(user) = user.filter(|user| !user.contains('\0')) else { return Ok(None) };
+        let row = sqlx::query(PERSON).bind(user).fetch_optional(&self.inner.database.pool).await?;
+        row.as_ref().map(principal).transpose()
     }
 
     async fn prolong(&self, hash: &str, expires_at: i64) -> Result<(), sqlx::Error> {

@@ -1,6 +1,8 @@
 //! Settings of the archive.
 
-use crate::{encryption::Cipher, recompression::RecompressionRule, retention::RetentionRule, tiers::ColdRule};
+use crate::{
+    encryption::Cipher, jwt::JwtConfig, recompression::RecompressionRule, retention::RetentionRule, tiers::ColdRule,
+};
 use std::path::PathBuf;
 
 /// Where and how the archive keeps its data.
@@ -54,6 +56,7 @@ pub struct StorageConfig {
     /// Rules by which frames are encoded anew without loss when a series is sealed, each with `modalities`, `sop_classes`,
     /// `from`, `min_bytes` and `to`. See docs/recompression.md.
     pub recompression: Vec<RecompressionRule>,
+    pub jwt: JwtConfig,
 }
 
 /// What becomes of other content under a held SOP Instance UID.
@@ -91,6 +94,7 @@ impl Default for StorageConfig {
             replica_keep_days: 7,
             same_uid_other_content: SameUidOtherContent::default(),
             recompression: Vec::new(),
+            jwt: JwtConfig::default(),
         }
     }
 }
