@@ -113,6 +113,35 @@ fn what_leaves_is_as_corrected_and_only_for_whom_may_retrieve() {
 }
 
 #[test]
+fn what_a_peer_or_a_virtual_archive_does_not_show_is_neither_found_nor_sent() {
+    let (Some(getscu), Some(findscu), Some(slices)) = (program("getscu"), program("findscu"), shared("data/charset"))
+    else {
+        return;
+    };
+    let parts = "dicom.virtual_archives=[{ae_title='WARD',view='ModalitiesInStudy=ECG'}]";
+    let server = Server::start(&["--set", "ai.enabled=false", "--set", "dicom.open_to_loopback=false", "--set", parts]);
+    server.pacs(&["import", &slices.join("zh_utf8.dcm").display().to_string()]);
+    let study = &server.get("/dicom-web/studies")[0];
+    let modality = study["00080061"]["Value"][0].as_str().expect("a modality").to_owned();
+    let study = study["0020000D"]["Value"][0].as_str().expect("a study").to_owned();
+    server.pacs(&["ae", "add", "INSIDE", "--find", "--retrieve", "--sees", &format!("ModalitiesInStudy={modality}")]);
+    server.pacs(&["ae", "add", "OUTSIDE", "--find", "--retrieve", "--sees", "ModalitiesInStudy=ECG"]);
+    let keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", &format!("StudyInstanceUID={study}")].map(str::to_owned);
+    for (calling, called, expected) in
+        [("INSIDE", "YINGHAI", 1), ("OUTSIDE", "YINGHAI", 0), ("INSIDE", "WARD", 0), ("INSIDE", "NOBODY", 0)]
+    {
+        let folder = server.folder().join(format!("{calling}-{called}"));
+        fs::create_dir(&folder).expect("a folder");
+        let address =
+            ["-v", "-S", "-aet", calling, "-aec", called, "127.0.0.1", &server.dicom.to_string()].map(str::to_owned);
+        let told = text_of(&output(Command::new(&findscu).args(&address).args(&keys)));
+        assert_eq!(told.matches("Find Response: ").count(), expected, "{calling} {called}: {told}");
+        let told = text_of(&output(Command::new(&getscu).args(&address).args(&keys).arg("-od").arg(&folder)));
+        assert_eq!(files(&folder), expected, "{calling} {called}: {told}");
+    }
+}
+
+#[test]
 fn a_damaged_instance_is_a_failed_sub_operation_and_the_rest_comes() {
     let (Some(getscu), Some(series)) = (program("getscu"), shared("data/conformance/series/variable-spacing-ge"))
     else {

@@ -1,7 +1,10 @@
 //! Settings of the DICOM node.
 
 use crate::tls::TlsConfig;
-use pacs_core::AeTitle;
+use pacs_core::{
+    AeTitle,
+    query::{View, Zone},
+};
 use std::time::Duration;
 
 /// How we answer DICOM peers. Where to listen is the program's business.
@@ -14,6 +17,8 @@ pub struct NodeConfig {
     /// Further AE titles that we answer to.
     #[schemars(with = "Vec<String>")]
     pub aliases: Vec<AeTitle>,
+    /// Further AE titles under which only a part of the archive is seen.
+    pub virtual_archives: Vec<VirtualArchive>,
     /// Peers on this machine's loopback interface may store and query under any AE title.
     pub open_to_loopback: bool,
     /// Also take instances of private SOP Classes.
@@ -33,6 +38,9 @@ pub struct NodeConfig {
     pub max_pdu_length: u32,
     /// C-FIND answers at most this many matches, then ends with status A700.
     pub max_find_results: u32,
+    /// Offset from UTC, `±HHMM`, of dates and times where the instances do not state theirs.
+    #[schemars(with = "String")]
+    pub utc_offset: Zone,
     /// A C-MOVE sends over so many associations at a time. Some destinations take one only.
     pub move_associations: usize,
     /// ARTIM: a connection without A-ASSOCIATE-RQ, or one not closed after release or abort, is cut after this many seconds.
@@ -48,20 +56,33 @@ pub struct NodeConfig {
     pub tls: TlsConfig,
 }
 
+/// A part of the archive with an AE title of its own. What is stored under it goes into the archive as ever.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VirtualArchive {
+    #[schemars(with = "String")]
+    pub ae_title: AeTitle,
+    /// Matching keys of patients and studies: `ModalitiesInStudy=US&InstitutionName=East*`.
+    #[schemars(with = "String")]
+    pub view: View,
+}
+
 impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             ae_title: "YINGHAI".parse().expect("a valid AE title"),
             aliases: Vec::new(),
+            virtual_archives: Vec::new(),
             open_to_loopback: true,
             accept_unknown_sop_classes: false,
             accept_unknown_transfer_syntaxes: false,
             preferred_transfer_syntaxes: Vec::new(),
-            max_associations: 64,
+            max_associations: 1000,
             max_pending: 256,
             max_pending_per_address: 64,
             max_pdu_length: 128 << 10,
             max_find_results: 10_000,
+            utc_offset: Zone::UTC,
             move_associations: 1,
             artim_seconds: 30,
             idle_seconds: 600,
@@ -99,9 +120,11 @@ impl NodeConfig {
         Ok(())
     }
 
-    /// Whether we answer to this AE title.
-    pub fn is_called(&self, title: &str) -> bool {
-        std::iter::once(&self.ae_title).chain(&self.aliases).any(|ours| ours.as_str() == title)
+    /// What is seen under one of our AE titles; `None` if we do not answer to it.
+    pub fn called(&self, title: &str) -> Option<(AeTitle, View)> {
+        let own = std::iter::once(&self.ae_title).chain(&self.aliases).map(|ours| (ours, View::EVERYTHING));
+        let parts = self.virtual_archives.iter().map(|part| (&part.ae_title, part.view.clone()));
+        own.chain(parts).find(|(ours, _)| ours.as_str() == title).map(|(ours, view)| (ours.clone(), view))
     }
 
     pub(crate) fn artim(&self) -> Duration {
@@ -125,6 +148,16 @@ mod tests {
     fn an_empty_file_is_the_default_and_a_misspelt_key_is_refused() {
         assert_eq!(toml::from_str::<NodeConfig>(""), Ok(NodeConfig::default()));
         assert!(toml::from_str::<NodeConfig>("ae_titel = 'X'").is_err());
+    }
+
+    #[test]
+    fn a_virtual_archive_is_a_title_that_shows_a_part() {
+        let text = "aliases = ['OLD']\n[[virtual_archives]]\nae_title = 'ECHO'\nview = 'ModalitiesInStudy=US'";
+        let config: NodeConfig = toml::from_str(text).unwrap();
+        let is_open = |title| config.called(title).map(|(_, view)| view.is_open());
+        assert_eq!(["YINGHAI", "OLD", "ECHO", "NOBODY"].map(is_open), [Some(true), Some(true), Some(false), None]);
+        let nothing_chosen = "[[virtual_archives]]\nae_title = 'ECHO'\nview = 'Rows=5'";
+        assert!(toml::from_str::<NodeConfig>(nothing_chosen).is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | `commitment` | requests for storage commitment, from the question to the report | PS3.4 Annex J |
 //! | `forwarding` | what the archive has queued for application entities, sent on | PS3.4 Annex B |
 //! | `asking` | storage commitment for what was sent on | PS3.4 Annex J |
+//! | `places` | associations under way, of all and of each peer | |
 //! | `session` | one association: machine, clock and services joined | |
 //! | `wire` | the only sockets | |
 //! | [`config`], [`error`] | settings and failures | |
@@ -31,6 +32,7 @@ pub mod error;
 mod forwarding;
 mod notifications;
 pub mod pdu;
+mod places;
 pub mod scp;
 pub mod scu;
 mod session;
@@ -44,12 +46,13 @@ pub use tls::{Tls, TlsConfig};
 
 use commitment::Requesters;
 use pacs_core::admission::{Admission, Pass};
+use places::Places;
 use session::{Node, Session};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use storage::Archive;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Notify, Semaphore},
+    sync::Notify,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -91,7 +94,7 @@ pub async fn serve(
     let node = Arc::new(Node {
         archive,
         door: Admission::new(config.max_pending, config.max_pending_per_address),
-        associations: Arc::new(Semaphore::new(config.max_associations)),
+        places: Places::new(config.max_associations),
         requesters: Requesters::default(),
         notifications: Notify::default(),
         tls,

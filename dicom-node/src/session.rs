@@ -1,5 +1,6 @@
 //! One association: the protocol machine, its clock, the messages and the services joined.
 
+mod admit;
 mod commitment;
 mod find;
 mod normalized;
@@ -8,23 +9,24 @@ mod retrieve;
 use crate::{
     association::{
         machine::{Action, Event, State, step},
-        negotiate::{self, Agreement, Refusal},
-        policy, roles,
+        negotiate::Agreement,
     },
     commitment::{Delivery, Requesters},
     config::NodeConfig,
     dimse::{Assembler, CommandSet, Part, command::field, message},
-    pdu::{Abort, AssociateRj, AssociateRq, Pdv},
+    pdu::{Abort, Pdv},
+    places::{Place, Places},
     scp::{Caller, Done, Operation},
     scu::Remote,
     tls::{Certificate, Tls},
-    wire::{self, Received, Wire},
+    wire::{Received, Transport, Wire},
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
 use pacs_core::{
-    AeTitle, Failure, Fingerprint, Uid,
+    AeTitle, Uid,
     admission::{Admission, Pass},
+    query::View,
 };
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -32,10 +34,9 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use storage::{Archive, ArchiveError, AuditAction, AuditRecord, Peer};
+use storage::{Archive, AuditRecord, Peer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    sync::Notify,
     task::{JoinError, JoinHandle},
     time::Instant,
 };
@@ -52,7 +53,7 @@ pub(crate) struct Node {
     pub tls: Tls,
     /// Counts the connections that have no association, before it and after.
     pub door: Admission,
-    pub associations: Arc<Semaphore>,
+    pub places: Places,
     /// Who waits for reports of storage commitment.
     pub requesters: Requesters,
     /// There may be something to tell of workitems.
@@ -66,12 +67,7 @@ pub(crate) struct Node {
 impl Node {
     /// How a configured peer is called, where its host and port are known.
     pub fn remote(&self, peer: &Peer) -> Option<Remote> {
-        Some(Remote {
-            address: format!("{}:{}", peer.host.as_ref()?, peer.port?),
-            calling: self.config.ae_title.clone(),
-            called: peer.ae_title.clone(),
-            tls: peer.tls.then(|| self.tls.clone()),
-        })
+        Remote::of(peer, &self.config.ae_title, &self.tls)
     }
 }
 
@@ -102,6 +98,11 @@ enum Next {
 /// An established association.
 struct Association {
     calling: AeTitle,
+    called: AeTitle,
+    /// The user that the caller proved to be.
+    user: Option<String>,
+    /// The patients and studies that the caller sees.
+    view: View,
     address: String,
     agreement: Agreement,
     assembler: Assembler,
@@ -112,10 +113,10 @@ struct Association {
     reports: commitment::Reports,
     /// Instances that are complete and not yet committed, where more than one operation at a time was agreed.
     committing: FuturesUnordered<JoinHandle<(u8, Done)>>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+impl<S: Transport> Session<S> {
     pub fn new(node: Arc<Node>, stream: S, address: SocketAddr, pass: Pass, certificate: Option<Certificate>) -> Self {
         let wire = Wire::new(stream, &node.config);
         let (state, backlog) = (State::Idle, VecDeque::new());
@@ -287,103 +288,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
-    // ---- association request --------------------------------------------------------------------------------
-
-    async fn judge(&mut self, rq: &AssociateRq) -> Event {
-        match self.admit(rq).await {
-            Ok(event) => event,
-            Err(refusal) => {
-                let reason = match refusal {
-                    Refusal::Reject(rj) => rj.reason_text(),
-                    Refusal::Abort(abort) => abort.reason_text(),
-                };
-                tracing::warn!(calling = rq.calling, called = rq.called, reason, "association refused");
-                self.audit_refusal(rq, reason).await;
-                match refusal {
-                    Refusal::Reject(rj) => Event::Reject(rj),
-                    Refusal::Abort(abort) => Event::Abort(abort),
-                }
-            }
-        }
-    }
-
-    async fn admit(&mut self, rq: &AssociateRq) -> Result<Event, Refusal> {
-        let node = Arc::clone(&self.node);
-        let calling = negotiate::caller(rq, &node.config).map_err(Refusal::Reject)?;
-        let peers = node.archive.peers().await.map_err(|error| {
-            tracing::error!(%error, "configured peers cannot be read");
-            Refusal::Reject(AssociateRj::CONGESTION)
-        })?;
-        let peers = wire::resolve(peers, &calling).await;
-        let rights = policy::rights(&node.config, &peers, &calling, self.address.ip(), self.fingerprint())
-            .ok_or(Refusal::Reject(AssociateRj::CALLING_AE_TITLE))?;
-        let permit = Arc::clone(&node.associations)
-            .try_acquire_owned()
-            .map_err(|_| Refusal::Reject(AssociateRj::LOCAL_LIMIT))?;
-        let (mut ac, agreement) = negotiate::negotiate(rq, rights, &node.config)?;
-        if let Some((name, passcode)) = roles::credentials(&rq.user) {
-            self.confirm(name, passcode).await.map_err(Refusal::Reject)?;
-            ac.user.identity_confirmed = true;
-        }
-
-        let span = tracing::Span::current();
-        span.record("calling", calling.as_str()).record("called", ac.called.as_str());
-        if let Some(certificate) = &self.certificate {
-            span.record("certificate", certificate.to_string());
-        }
-        let version = rq.user.implementation_version_name.as_str();
-        tracing::info!(version, contexts = agreement.contexts.len(), of = ac.contexts.len(), "association accepted");
-        self.pending = None;
-        self.association = Some(Association {
-            calling,
-            address: self.address.ip().to_canonical().to_string(),
-            agreement,
-            assembler: Assembler::default(),
-            running: None,
-            series: BTreeSet::new(),
-            reports: commitment::Reports::default(),
-            committing: FuturesUnordered::new(),
-            _permit: permit,
-        });
-        Ok(Event::Accept(Box::new(ac)))
-    }
-
-    /// Whether the archive knows the user. The session that signing in opens is not needed further.
-    async fn confirm(&self, name: &str, passcode: &str) -> Result<(), AssociateRj> {
-        let signed_in = async {
-            let address = self.address.ip().to_string();
-            let (_, secret) = self.node.archive.sign_in(name, passcode, &address).await?;
-            self.node.archive.sign_out(&secret).await
-        };
-        signed_in.await.map_err(|error: ArchiveError| match error.failure() {
-            Failure::Internal => {
-                tracing::error!(%error, "user identity cannot be checked");
-                AssociateRj::CONGESTION
-            }
-            _ => AssociateRj::NO_REASON,
-        })
-    }
-
-    async fn audit_refusal(&self, rq: &AssociateRq, reason: &str) {
-        self.audit(AuditRecord {
-            at: 0,
-            action: AuditAction::SecurityAlert,
-            actor: rq.calling.clone(),
-            origin: self.address.ip().to_canonical().to_string(),
-            success: false,
-            study: None,
-            detail: format!("association with {} refused: {reason}{}", rq.called, self.shown()),
-        })
-        .await;
-    }
-
-    fn fingerprint(&self) -> Option<Fingerprint> {
-        self.certificate.as_ref().map(|certificate| certificate.fingerprint)
-    }
-
-    /// The certificate that the caller showed, for an audit record.
+    /// The certificate that the caller showed and the user that it proved to be, for an audit record.
     fn shown(&self) -> String {
-        self.certificate.as_ref().map(|certificate| format!("; certificate {certificate}")).unwrap_or_default()
+        let certificate = self.certificate.as_ref().map(|certificate| format!("; certificate {certificate}"));
+        let user =
+            self.association.as_ref().and_then(|association| Some(format!("; user {}", association.user.as_ref()?)));
+        [certificate, user].into_iter().flatten().collect()
     }
 
     async fn audit(&self, record: AuditRecord) {
@@ -391,8 +301,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             tracing::error!(%error, "audit record was not written");
         }
     }
-
-    // ---- messages -------------------------------------------------------------------------------------------
 
     /// Takes the values of a P-DATA-TF; an event ends the association.
     async fn deliver(&mut self, values: Vec<Pdv>) -> Option<Event> {

@@ -25,7 +25,8 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_rustls::{client, server};
+use tokio_util::{either::Either, sync::CancellationToken};
 
 /// What is read at once. A PDU that claims to be large gets its room as its bytes come.
 const READ_AHEAD: usize = 64 << 10;
@@ -51,6 +52,44 @@ pub(crate) enum Received {
     Expired,
 }
 
+/// What PDUs travel on.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
+    /// Has the system acknowledge at once what was read, and what comes next.
+    ///
+    /// Many peers leave Nagle's algorithm on and write a message in two pieces: they hold the second one back until the
+    /// first is acknowledged, which a system that delays acknowledgements does some 40 ms later.
+    fn acknowledge(&self);
+}
+
+impl Transport for TcpStream {
+    fn acknowledge(&self) {
+        // Linux takes it back by itself from time to time. Who cannot do it is only slower.
+        #[cfg(target_os = "linux")]
+        let _ = SockRef::from(self).set_tcp_quickack(true);
+    }
+}
+
+impl Transport for server::TlsStream<TcpStream> {
+    fn acknowledge(&self) {
+        self.get_ref().0.acknowledge();
+    }
+}
+
+impl Transport for client::TlsStream<TcpStream> {
+    fn acknowledge(&self) {
+        self.get_ref().0.acknowledge();
+    }
+}
+
+impl<L: Transport, R: Transport> Transport for Either<L, R> {
+    fn acknowledge(&self) {
+        match self {
+            Self::Left(stream) => stream.acknowledge(),
+            Self::Right(stream) => stream.acknowledge(),
+        }
+    }
+}
+
 /// A connection that speaks PDUs.
 pub(crate) struct Wire<S> {
     stream: S,
@@ -64,7 +103,7 @@ pub(crate) struct Wire<S> {
     write_limit: Duration,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+impl<S: Transport> Wire<S> {
     pub fn new(stream: S, config: &NodeConfig) -> Self {
         Self {
             stream,
@@ -103,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.buffer.reserve(READ_AHEAD);
             match before(limit, self.stream.read_buf(&mut self.buffer)).await {
                 None => return Received::Expired,
-                Some(Ok(1..)) => {}
+                Some(Ok(1..)) => self.stream.acknowledge(),
                 Some(Ok(0)) => return Received::Closed(None),
                 Some(Err(error)) => return Received::Closed(Some(error)),
             }
@@ -259,6 +298,10 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
 
     const RELEASE: [u8; 10] = [5, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+
+    impl Transport for DuplexStream {
+        fn acknowledge(&self) {}
+    }
 
     /// Both ends, ours with limits that a test can wait for.
     fn pair(room: usize) -> (DuplexStream, Wire<DuplexStream>) {

@@ -12,6 +12,7 @@
 //! | `corrections` | merges, re-assignments, corrected attributes, rejections |
 //! | `events`, `status`, `damage` | the change feed, health, jobs, what is damaged in the store |
 //! | `worklist` | orders and their steps; for administrators |
+//! | `peers` | application entities, and whether they answer; for administrators |
 //! | `retention`, `holds` | what has expired, legal holds; for administrators |
 //! | `routing` | what is sent on, and corrected on receipt, by rule; for administrators |
 //! | `viewer` | the built-in files |
@@ -41,6 +42,7 @@ mod media_type;
 mod metadata;
 mod multipart;
 mod non_patient;
+mod peers;
 mod qido;
 mod rendered;
 mod resource;
@@ -59,6 +61,7 @@ mod workers;
 mod worklist;
 
 pub use config::WebConfig;
+pub use peers::Echo;
 pub use viewer::is_built as viewer_is_built;
 
 use auth::Right;
@@ -87,9 +90,9 @@ const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
 const MAX_BODY: usize = 64 << 10;
 
 /// Everything that HTTP serves. The program listens, passes on the peer's address (`ConnectInfo<SocketAddr>`) and, where
-/// configured, TLS.
-pub fn router(archive: Archive, config: WebConfig) -> Router {
-    let web = Web::new(archive, config);
+/// configured, TLS; and it lends its `echo`.
+pub fn router(archive: Archive, config: WebConfig, echo: Echo) -> Router {
+    let web = Web::new(archive, config, echo);
     let behind = |right, routes: Router<Web>| {
         routes.route_layer(middleware::from_fn_with_state((web.clone(), right), auth::guard))
     };
@@ -129,6 +132,9 @@ pub fn router(archive: Archive, config: WebConfig) -> Router {
 fn administration() -> Router<Web> {
     Router::new()
         .route("/jobs", get(status::jobs))
+        .route("/aes", get(peers::list))
+        .route("/aes/{ae}", put(peers::put).delete(peers::remove))
+        .route("/aes/{ae}/echo", post(peers::echo))
         .route("/damage", get(damage::list).post(damage::mend))
         .route("/corrections", get(corrections::list).post(corrections::make))
         .route("/corrections/{id}", delete(corrections::undo))

@@ -34,7 +34,7 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
 /// Everything that no other route takes: a file of the viewer or 404.
 pub async fn file(uri: Uri, headers: HeaderMap) -> Result<Response, WebError> {
     let path = match uri.path().trim_start_matches('/') {
-        "" | "viewer" => INDEX,
+        "" | "viewer" | "devices" => INDEX,
         path => path,
     };
     let accepts = |coding: &str| {

@@ -5,6 +5,7 @@ use crate::{
     cache::Cache,
     config::WebConfig,
     error::{WebError, chain},
+    peers::Echo,
     workers::Workers,
 };
 use axum::http::{HeaderMap, Uri, header};
@@ -22,6 +23,7 @@ pub struct Web(Arc<Shared>);
 pub struct Shared {
     pub archive: Archive,
     pub config: WebConfig,
+    pub echo: Echo,
     /// Secret of a session, token or Basic header → who it stands for. Short, so that a revoked one soon ends.
     pub principals: Cache<String, Principal>,
     /// Password checks under way: each costs memory and time on purpose.
@@ -57,13 +59,14 @@ impl Deref for Web {
 }
 
 impl Web {
-    pub fn new(archive: Archive, config: WebConfig) -> Self {
+    pub fn new(archive: Archive, config: WebConfig, echo: Echo) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let decoders = if config.decoders == 0 { processors } else { config.decoders };
         let minute = Duration::from_secs(60);
         Self(Arc::new(Shared {
             archive,
             config,
+            echo,
             principals: Cache::new(1024, PRINCIPAL_KEPT),
             password_checks: Semaphore::new(2),
             instances: Cache::new(2048, Duration::from_secs(30)),

@@ -5,11 +5,13 @@ use crate::{
     http,
 };
 use anyhow::Context;
+use dicom_node::scu::{self, Remote};
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
-use storage::{Archive, ArchiveError, AuditAction, AuditRecord, Replicator};
+use storage::{Archive, ArchiveError, AuditAction, AuditRecord, Peer, Replicator};
 use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +42,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs until `shutdown`, or until a room fails.
 pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    make_room_for_files();
     let archive = Archive::open(&config.storage).await.with_context(|| archive_remedy(&config))?;
     let password = archive.first_admin().await?;
     let listeners = Listeners::bind(&config).await?;
@@ -63,6 +66,14 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     archive.close().await;
     tracing::info!("stopped");
     failed.map_or(Ok(()), |ended| ended.context("a room stopped badly")?)
+}
+
+/// Each association is an open file, and many systems give a program 1,024 unless it asks for more.
+fn make_room_for_files() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => tracing::debug!(files, "files that may be open"),
+        Err(error) => tracing::warn!(%error, "the number of files that may be open could not be raised"),
+    }
 }
 
 #[derive(Default)]
@@ -165,8 +176,23 @@ async fn web(
         port: config.http_listen.port(),
         ..config.web
     };
-    http::serve(listener, dicomweb::router(archive, web), config.http, shutdown, GRACE).await;
+    let router = dicomweb::router(archive, web, echo(config.dicom));
+    http::serve(listener, router, config.http, shutdown, GRACE).await;
     Ok(())
+}
+
+/// How an administrator at the browser has a peer called.
+fn echo(config: dicom_node::NodeConfig) -> dicomweb::Echo {
+    Arc::new(move |peer| {
+        let config = config.clone();
+        Box::pin(async move { call(&config, &peer).await.map_err(|error| format!("{error:#}")) })
+    })
+}
+
+async fn call(config: &dicom_node::NodeConfig, peer: &Peer) -> anyhow::Result<()> {
+    let tls = dicom_node::Tls::load(&config.tls)?;
+    let remote = Remote::of(peer, &config.ae_title, &tls).context("it has no host and port")?;
+    Ok(scu::echo(&remote).await?)
 }
 
 /// Does something each `every`. What fails is told and done again; what the end breaks off is done after the next start.

@@ -24,6 +24,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "peer_tls", include_str!("../migrations/0010_peer_tls.sql")),
     (11, "routing", include_str!("../migrations/0011_routing.sql")),
     (12, "procedure_steps", include_str!("../migrations/0012_procedure_steps.sql")),
+    (13, "peer_limits", include_str!("../migrations/0013_peer_limits.sql")),
 ];
 
 /// The version of the catalog after all of them.

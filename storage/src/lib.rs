@@ -33,7 +33,7 @@
 //! | [`retention`] | what must be kept and for how long: rules, legal holds, deletion of what has expired |
 //! | [`routing`] | what arrives is sent on by rule: destinations, rules, queue |
 //! | [`jobs`] | leased work: enqueue, claim, extend, finish, fail |
-//! | [`accounts`], `password`, `sign_in` | users, roles, sessions, API tokens |
+//! | [`accounts`], `password`, `sign_in`, `jwt` | users, roles, sessions, API tokens, tokens of others |
 //! | [`worklist`] | orders as scheduled procedure steps |
 //! | [`performed`] | what modalities report of procedure steps |
 //! | [`workitems`] | Unified Procedure Step: workitems, subscriptions, notifications |
@@ -68,6 +68,7 @@ mod find;
 mod index;
 pub mod ingest;
 pub mod jobs;
+mod jwt;
 mod metadata;
 mod names;
 pub mod non_patient;
@@ -110,6 +111,7 @@ pub use error::ArchiveError;
 pub use find::Row;
 pub use ingest::{Expected, Incoming, Ingested, Origin, Outcome};
 pub use jobs::{Job, JobState};
+pub use jwt::JwtConfig;
 pub use metadata::MetadataState;
 pub use non_patient::NonPatientObject;
 pub use outbox::{Event, EventKind};

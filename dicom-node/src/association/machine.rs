@@ -136,46 +136,59 @@ mod tests {
         assert_eq!(step(AwaitClose, Event::TransportClosed), (Idle, vec![StopArtim, Close]));
     }
 
-    #[test]
-    fn who_says_nothing_is_cut_off() {
-        assert_eq!(step(AwaitRequest, Event::ArtimExpired), (Idle, vec![StopArtim, Close]));
-        assert_eq!(step(AwaitClose, Event::ArtimExpired), (Idle, vec![StopArtim, Close]));
-        assert_eq!(step(Established, Event::ArtimExpired), (Established, vec![]));
+    /// The columns of Table 9-10 that an acceptor knows.
+    const COLUMNS: [State; 5] = [AwaitRequest, AwaitJudgement, Established, AwaitReleaseResponse, AwaitClose];
+
+    /// Its rows, with the action in Sta2, Sta3, Sta6, Sta8 and Sta13; `-` where the event cannot be.
+    fn table() -> Vec<(Event, [&'static str; 5])> {
+        let fault = Fault { what: "", abort: Abort::INVALID_PARAMETER };
+        vec![
+            (Event::Received(Pdu::AssociateAc(ac())), ["AA-1", "AA-8", "AA-8", "AA-8", "AA-6"]),
+            (Event::Received(Pdu::AssociateRj(AssociateRj::CONGESTION)), ["AA-1", "AA-8", "AA-8", "AA-8", "AA-6"]),
+            (Event::Received(Pdu::AssociateRq(rq())), ["AE-6", "AA-8", "AA-8", "AA-8", "AA-7"]),
+            (Event::Accept(ac()), ["-", "AE-7", "-", "-", "-"]),
+            (Event::Reject(AssociateRj::CONGESTION), ["-", "AE-8", "-", "-", "-"]),
+            (Event::Received(Pdu::Data(vec![])), ["AA-1", "AA-8", "DT-2", "AA-8", "AA-6"]),
+            (RELEASE, ["AA-1", "AA-8", "AR-2", "AA-8", "AA-6"]),
+            (Event::Received(Pdu::ReleaseRp), ["AA-1", "AA-8", "AA-8", "AA-8", "AA-6"]),
+            (Event::ReleaseResponse, ["-", "-", "-", "AR-4", "-"]),
+            (Event::Abort(Abort::USER), ["AA-1", "AA-1", "AA-1", "AA-1", "AA-6"]),
+            (Event::Received(Pdu::Abort(Abort::USER)), ["AA-2", "AA-3", "AA-3", "AA-3", "AA-2"]),
+            (Event::TransportClosed, ["AA-5", "AA-4", "AA-4", "AA-4", "AR-5"]),
+            (Event::ArtimExpired, ["AA-2", "-", "-", "-", "AA-2"]),
+            (Event::Unreadable(fault), ["AA-1", "AA-8", "AA-8", "AA-8", "AA-7"]),
+        ]
     }
 
-    #[test]
-    fn a_rejected_peer_may_close_in_peace() {
-        let rejected = (AwaitClose, vec![Send(Pdu::AssociateRj(AssociateRj::LOCAL_LIMIT)), StartArtim]);
-        assert_eq!(step(AwaitJudgement, Event::Reject(AssociateRj::LOCAL_LIMIT)), rejected);
-    }
-
-    #[test]
-    fn pdus_out_of_turn_are_aborted_with_the_reason() {
-        for (state, pdu) in [
-            (AwaitRequest, Pdu::Data(vec![])),
-            (AwaitRequest, Pdu::ReleaseRq),
-            (Established, Pdu::AssociateRq(rq())),
-            (Established, Pdu::AssociateAc(ac())),
-            (Established, Pdu::ReleaseRp),
-            (AwaitJudgement, Pdu::Data(vec![])),
-        ] {
-            assert_eq!(step(state, Event::Received(pdu)), aborted(Abort::UNEXPECTED_PDU), "{state:?}");
+    /// What an action of PS3.8 Tables 9-6 to 9-9 does.
+    fn action(name: &str, state: State, event: &Event) -> (State, Vec<Action>) {
+        let reason = match event {
+            Event::Abort(reason) => *reason,
+            Event::Unreadable(fault) => fault.abort,
+            _ => Abort::UNEXPECTED_PDU,
+        };
+        match name {
+            "AE-6" => (AwaitJudgement, vec![StopArtim, Judge(rq())]),
+            "AE-7" => (Established, vec![Send(Pdu::AssociateAc(ac()))]),
+            "AE-8" => (AwaitClose, vec![Send(Pdu::AssociateRj(AssociateRj::CONGESTION)), StartArtim]),
+            "DT-2" => (Established, vec![Deliver(vec![])]),
+            "AR-2" => (AwaitReleaseResponse, vec![ConfirmRelease]),
+            "AR-4" => (AwaitClose, vec![Send(Pdu::ReleaseRp), StartArtim]),
+            "AA-1" | "AA-8" => aborted(reason),
+            "AA-6" => (AwaitClose, vec![]),
+            "AA-7" => (AwaitClose, vec![Send(Pdu::Abort(reason))]),
+            "AA-2" | "AA-3" | "AA-4" | "AA-5" | "AR-5" => (Idle, vec![StopArtim, Close]),
+            _ => (state, vec![]),
         }
-        let fault = Fault { what: "", abort: Abort::UNRECOGNIZED_PDU };
-        assert_eq!(step(Established, Event::Unreadable(fault)), aborted(Abort::UNRECOGNIZED_PDU));
     }
 
     #[test]
-    fn a_peer_that_aborts_is_let_go_from_every_state() {
-        for state in [AwaitRequest, AwaitJudgement, Established, AwaitReleaseResponse, AwaitClose] {
-            assert_eq!(step(state, Event::Received(Pdu::Abort(Abort::USER))), (Idle, vec![StopArtim, Close]));
+    fn every_event_in_every_state_is_table_9_10() {
+        for (event, actions) in table() {
+            for (state, name) in COLUMNS.into_iter().zip(actions) {
+                assert_eq!(step(state, event.clone()), action(name, state, &event), "{event:?} in {state:?}: {name}");
+            }
+            assert_eq!(step(Idle, event.clone()), (Idle, vec![]), "nothing is left to do after {event:?}");
         }
-    }
-
-    #[test]
-    fn late_data_after_the_end_is_dropped_and_a_new_request_aborted() {
-        assert_eq!(step(AwaitClose, Event::Received(Pdu::Data(vec![]))), (AwaitClose, vec![]));
-        let abort = vec![Send(Pdu::Abort(Abort::UNEXPECTED_PDU))];
-        assert_eq!(step(AwaitClose, Event::Received(Pdu::AssociateRq(rq()))), (AwaitClose, abort));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     policy::Rights,
-    roles,
+    roles::{self, QueryOptions},
     supported::{Service, is_known_transfer_syntax, is_query_transfer_syntax, service},
 };
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
 };
 use pacs_core::{
     AeTitle, TransferSyntax, Uid,
+    query::View,
     transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN},
 };
 use std::collections::BTreeMap;
@@ -31,8 +32,8 @@ pub struct Context {
     /// The roles of the requestor.
     pub is_scu: bool,
     pub is_scp: bool,
-    /// Names in queries are matched as a search finds them.
-    pub is_fuzzy: bool,
+    /// How queries are to be understood.
+    pub options: QueryOptions,
 }
 
 /// Accepted presentation contexts by their ID.
@@ -56,18 +57,26 @@ pub enum Refusal {
     Abort(Abort),
 }
 
-/// Who calls, if the request is one that we could accept: version, application context and both AE titles are judged.
-pub fn caller(rq: &AssociateRq, config: &NodeConfig) -> Result<AeTitle, AssociateRj> {
+/// Who calls whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parties {
+    pub calling: AeTitle,
+    pub called: AeTitle,
+    /// What is seen under the called AE title.
+    pub view: View,
+}
+
+/// Who calls whom, if the request is one that we could accept: version, application context and both AE titles are judged.
+pub fn parties(rq: &AssociateRq, config: &NodeConfig) -> Result<Parties, AssociateRj> {
     if rq.protocol_version & 1 == 0 {
         return Err(AssociateRj::PROTOCOL_VERSION);
     }
     if rq.application_context != APPLICATION_CONTEXT {
         return Err(AssociateRj::APPLICATION_CONTEXT);
     }
-    if !config.is_called(&rq.called) {
-        return Err(AssociateRj::CALLED_AE_TITLE);
-    }
-    rq.calling.parse().map_err(|_| AssociateRj::CALLING_AE_TITLE)
+    let (called, view) = config.called(&rq.called).ok_or(AssociateRj::CALLED_AE_TITLE)?;
+    let calling = rq.calling.parse().map_err(|_| AssociateRj::CALLING_AE_TITLE)?;
+    Ok(Parties { calling, called, view })
 }
 
 /// The answer to a request of a known caller with `rights`.
@@ -132,8 +141,8 @@ fn judge(
     let is_to_us = service != Service::Storage || is_scu;
     let transfer_syntax = choose(service, is_to_us, &proposed.transfer_syntaxes, config)
         .ok_or(ContextOutcome::TransferSyntaxesNotSupported)?;
-    let is_fuzzy = roles::is_fuzzy(user, &proposed.abstract_syntax);
-    Ok(Context { service, abstract_syntax, transfer_syntax, is_scu, is_scp, is_fuzzy })
+    let options = roles::options(user, &proposed.abstract_syntax);
+    Ok(Context { service, abstract_syntax, transfer_syntax, is_scu, is_scp, options })
 }
 
 /// The transfer syntax to answer with: a preferred one, else the first proposed that will do. Where we are to send and may
@@ -236,9 +245,9 @@ mod tests {
         let with = |change: fn(&mut AssociateRq)| {
             let mut rq = rq.clone();
             change(&mut rq);
-            caller(&rq, &config)
+            parties(&rq, &config)
         };
-        assert_eq!(caller(&rq, &config).map(|c| c.to_string()), Ok("CT".to_owned()));
+        assert_eq!(parties(&rq, &config).map(|parties| parties.calling.to_string()), Ok("CT".to_owned()));
         assert_eq!(with(|rq| rq.protocol_version = 2), Err(AssociateRj::PROTOCOL_VERSION));
         assert_eq!(with(|rq| rq.application_context.clear()), Err(AssociateRj::APPLICATION_CONTEXT));
         assert_eq!(with(|rq| rq.called = "OTHER".into()), Err(AssociateRj::CALLED_AE_TITLE));

@@ -1,9 +1,9 @@
 //! Who may do what: by calling AE title, address and certificate.
 
 use crate::config::NodeConfig;
-use pacs_core::{AeTitle, Fingerprint};
+use pacs_core::{AeTitle, Fingerprint, query::View};
 use std::net::IpAddr;
-use storage::{Peer, Workflow};
+use storage::{Peer, Principal, Workflow};
 
 /// What a peer may do on an association.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,27 @@ pub struct Rights {
 impl Rights {
     pub const ALL: Self = Self { store: true, find: true, retrieve: true, workflow: Workflow::ALL };
     pub const NONE: Self = Self { store: false, find: false, retrieve: false, workflow: Workflow::NONE };
+
+    /// What of this a user may do too.
+    #[must_use]
+    pub fn within(self, user: &Principal) -> Self {
+        Self {
+            store: self.store && user.may_store(),
+            find: self.find && user.may_search(),
+            retrieve: self.retrieve && user.may_read(),
+            workflow: if user.may_store() { self.workflow } else { Workflow::NONE },
+        }
+    }
+}
+
+/// What a caller is granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    pub rights: Rights,
+    /// The patients and studies that it sees.
+    pub view: View,
+    /// Associations that it may have at a time, if it has a limit of its own.
+    pub max_associations: Option<u16>,
 }
 
 /// A configured peer with the addresses that its host name stands for.
@@ -29,27 +50,40 @@ pub struct KnownPeer {
     pub addresses: Option<Vec<IpAddr>>,
 }
 
-/// The rights of a caller, `None` when it may not associate at all.
+/// What a caller is granted, `None` when it may not associate at all.
 ///
 /// An AE title is no proof of anything, so a configured peer is bound to its host and its certificate where they are given.
-pub fn rights(
+pub fn grant(
     config: &NodeConfig,
     peers: &[KnownPeer],
     calling: &AeTitle,
     address: IpAddr,
     certificate: Option<Fingerprint>,
-) -> Option<Rights> {
+) -> Option<Grant> {
     let address = address.to_canonical();
     let is_it = |known: &&KnownPeer| {
         known.peer.ae_title == *calling
             && known.peer.certificate.is_none_or(|bound| certificate == Some(bound))
             && known.addresses.as_ref().is_none_or(|of_host| of_host.iter().any(|a| a.to_canonical() == address))
     };
-    if let Some(known) = peers.iter().find(is_it) {
-        let Peer { may_store, may_find, may_retrieve, workflow, .. } = known.peer;
-        return Some(Rights { store: may_store, find: may_find, retrieve: may_retrieve, workflow });
+    match peers.iter().find(is_it) {
+        Some(known) => Some(Grant::of(&known.peer)),
+        None if config.open_to_loopback && address.is_loopback() => Some(Grant::ALL),
+        None => None,
     }
-    (config.open_to_loopback && address.is_loopback()).then_some(Rights::ALL)
+}
+
+impl Grant {
+    const ALL: Self = Self { rights: Rights::ALL, view: View::EVERYTHING, max_associations: None };
+
+    fn of(peer: &Peer) -> Self {
+        let Peer { may_store: store, may_find: find, may_retrieve: retrieve, workflow, .. } = *peer;
+        Self {
+            rights: Rights { store, find, retrieve, workflow },
+            view: peer.view.clone(),
+            max_associations: peer.max_associations,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -58,21 +92,12 @@ mod tests {
 
     fn check(config: &NodeConfig, calling: &str, address: &str, expected: Option<Rights>) {
         let peer = |name: &str, host: Option<&str>, addresses: Option<&str>| KnownPeer {
-            peer: Peer {
-                ae_title: name.parse().unwrap(),
-                host: host.map(str::to_owned),
-                port: None,
-                may_store: true,
-                may_find: false,
-                may_retrieve: false,
-                tls: false,
-                certificate: None,
-                workflow: Default::default(),
-            },
+            peer: Peer { host: host.map(str::to_owned), may_store: true, ..Peer::new(name.parse().unwrap()) },
             addresses: addresses.map(|a| vec![a.parse().unwrap()]),
         };
         let peers = [peer("CT", Some("ct.ward"), Some("10.0.0.7")), peer("ROAMING", None, None)];
-        assert_eq!(rights(config, &peers, &calling.parse().unwrap(), address.parse().unwrap(), None), expected);
+        let granted = grant(config, &peers, &calling.parse().unwrap(), address.parse().unwrap(), None);
+        assert_eq!(granted.map(|granted| granted.rights), expected);
     }
 
     #[test]

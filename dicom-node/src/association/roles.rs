@@ -38,19 +38,30 @@ pub fn window(asked: &UserInformation) -> u16 {
     }
 }
 
-/// User name and passcode that the peer wants confirmed; `None` when it does not, or shows another kind of identity.
+/// What a peer shows to be taken for a user.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Credentials<'a> {
+    /// User name and passcode.
+    Passcode(&'a str, &'a str),
+    /// A JSON Web Token, or one of our API tokens.
+    Token(&'a str),
+}
+
+/// What the peer wants confirmed; `None` when it does not, or shows another kind of identity.
 ///
 /// An identity that nobody asks us to confirm is not looked at: what a peer may do hangs on its AE title and address. A
 /// kind that we cannot check gets no answer, and the peer may draw its conclusion from that (PS3.7 §D.3.3.7).
-pub fn credentials(asked: &UserInformation) -> Option<(&str, &str)> {
+pub fn credentials(asked: &UserInformation) -> Option<Credentials<'_>> {
     const USERNAME_AND_PASSCODE: u8 = 2;
-    let identity = asked.identity.as_ref()?;
-    if identity.kind != USERNAME_AND_PASSCODE || !identity.response_requested {
-        return None;
-    }
+    const JSON_WEB_TOKEN: u8 = 5;
+    let identity = asked.identity.as_ref().filter(|identity| identity.response_requested)?;
     // What is no text is nobody's passcode; an empty name is nobody.
     let text = |field| std::str::from_utf8(field).unwrap_or_default();
-    Some((text(&identity.primary), text(&identity.secondary)))
+    match identity.kind {
+        USERNAME_AND_PASSCODE => Some(Credentials::Passcode(text(&identity.primary), text(&identity.secondary))),
+        JSON_WEB_TOKEN => Some(Credentials::Token(text(&identity.primary))),
+        _ => None,
+    }
 }
 
 /// We are SCP of everything, so the requestor is SCU; of storage also SCP, if it is to be sent what it asks for by C-GET, and of
@@ -71,11 +82,9 @@ pub fn asked(asked: &UserInformation, sop_class: &str) -> (bool, bool) {
     role.map_or((true, false), |role| (role.scu, role.scp))
 }
 
-/// The third byte of the information: fuzzy semantic matching of person names.
-const FUZZY: usize = 2;
 /// Relational queries, combined date and time, fuzzy names, time zone adjustment, enhanced multi-frame conversion: those of
 /// the query models that we grant (PS3.4 §C.5.1.1), and for retrieval the first alone (§C.5.2.1).
-const GRANTED: [u8; 5] = [1, 0, 1, 0, 0];
+const GRANTED: [u8; 5] = [1, 1, 1, 1, 0];
 
 /// What is granted of what is asked; items of other classes stay unanswered.
 fn extend(asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
@@ -88,11 +97,24 @@ fn extend(asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
     Some(ExtendedNegotiation { sop_class: asked.sop_class.clone(), information: granted })
 }
 
-/// Whether person names are to be matched as a search finds them, which PS3.4 §C.2.2.2.1.1 leaves to us: by words in any
-/// order, in pinyin and by initials.
-pub fn is_fuzzy(asked: &UserInformation, sop_class: &str) -> bool {
+/// What was negotiated of how a query is to be understood (PS3.4 §C.5.1.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueryOptions {
+    /// A date and a time are one moment.
+    pub combined: bool,
+    /// Person names are matched as a search finds them, which PS3.4 §C.2.2.2.1.1 leaves to us: by words in any order, in
+    /// pinyin and by initials.
+    pub fuzzy: bool,
+    /// Dates and times are those of the zone that the identifier names.
+    pub zoned: bool,
+}
+
+/// What was negotiated for a SOP Class.
+pub fn options(asked: &UserInformation, sop_class: &str) -> QueryOptions {
     let own = asked.extended.iter().filter(|item| item.sop_class == sop_class);
-    own.filter_map(extend).any(|granted| granted.information.get(FUZZY) == Some(&1))
+    let granted: Vec<_> = own.filter_map(extend).collect();
+    let has = |at: usize| granted.iter().any(|granted| granted.information.get(at) == Some(&1));
+    QueryOptions { combined: has(1), fuzzy: has(2), zoned: has(3) }
 }
 
 #[cfg(test)]
@@ -139,31 +161,33 @@ mod tests {
             identity: Some(UserIdentity { kind, response_requested, primary: "li".into(), secondary: "pw".into() }),
             ..UserInformation::default()
         };
-        assert_eq!(credentials(&asked(2, true)), Some(("li", "pw")));
-        assert_eq!(credentials(&asked(2, false)), None);
-        assert_eq!(credentials(&asked(1, true)), None);
-        assert_eq!(credentials(&UserInformation::default()), None);
+        assert!(credentials(&asked(2, true)) == Some(Credentials::Passcode("li", "pw")));
+        assert!(credentials(&asked(5, true)) == Some(Credentials::Token("li")));
+        assert!(credentials(&asked(2, false)).is_none() && credentials(&asked(1, true)).is_none());
+        assert!(credentials(&UserInformation::default()).is_none());
     }
 
     #[test]
-    fn relational_queries_and_fuzzy_names_are_granted_and_no_more() {
+    fn what_a_query_may_ask_for_is_granted_and_retrieval_is_relational() {
         let item = |class: &str, bytes: &'static [u8]| ExtendedNegotiation {
             sop_class: class.to_owned(),
             information: bytes.into(),
         };
         const STUDY_ROOT_MOVE: &str = "1.2.840.10008.5.1.4.1.2.2.2";
         let extended = vec![
-            item(STUDY_ROOT_FIND, &[1, 1, 1, 1]),
+            item(STUDY_ROOT_FIND, &[1, 0, 1, 1, 1]),
             item(PATIENT_ROOT_FIND, &[]),
             item(STUDY_ROOT_MOVE, &[1, 1]),
             item(CT_IMAGE_STORAGE, &[2]),
         ];
         let fuzzy = UserInformation { extended: extended.clone(), ..UserInformation::default() };
-        assert!(is_fuzzy(&fuzzy, STUDY_ROOT_FIND) && !is_fuzzy(&fuzzy, PATIENT_ROOT_FIND));
+        let expected = QueryOptions { combined: false, fuzzy: true, zoned: true };
+        assert_eq!(options(&fuzzy, STUDY_ROOT_FIND), expected);
+        assert_eq!(options(&fuzzy, PATIENT_ROOT_FIND), QueryOptions::default());
         let answer = answer(&UserInformation { extended, ..UserInformation::default() }, ALL, &NodeConfig::default());
         assert_eq!(
             answer.extended,
-            [item(STUDY_ROOT_FIND, &[1, 0, 1, 0]), item(PATIENT_ROOT_FIND, &[]), item(STUDY_ROOT_MOVE, &[1]),]
+            [item(STUDY_ROOT_FIND, &[1, 0, 1, 1, 0]), item(PATIENT_ROOT_FIND, &[]), item(STUDY_ROOT_MOVE, &[1]),]
         );
     }
 }

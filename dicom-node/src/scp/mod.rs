@@ -1,5 +1,6 @@
 //! What we do for others (PS3.4): one file for each service class.
 
+mod clock;
 pub mod commitment;
 pub mod identifier;
 pub mod items;
@@ -93,7 +94,7 @@ impl Operation {
     }
 
     fn find(request: CommandSet, context: &Context, root: Root) -> Self {
-        Self::Find(query::Find::new(request, context.transfer_syntax.clone(), root, context.is_fuzzy))
+        Self::Find(query::Find::new(request, context.transfer_syntax.clone(), root, context.options))
     }
 
     fn find_items(request: CommandSet, context: &Context) -> Self {
@@ -101,7 +102,12 @@ impl Operation {
         if [UPS_PUSH, UPS_EVENT].contains(&context.abstract_syntax.as_str()) {
             return Self::Answered(request.response(status::UNRECOGNIZED_OPERATION));
         }
-        Self::FindItems(items::Find::new(request, context.transfer_syntax.clone(), context.service, context.is_fuzzy))
+        Self::FindItems(items::Find::new(
+            request,
+            context.transfer_syntax.clone(),
+            context.service,
+            context.options.fuzzy,
+        ))
     }
 
     /// Takes the next piece of the data set.

@@ -2,20 +2,21 @@
 //! asks the archive and sends.
 
 use super::{
+    clock,
     identifier::{self, Field, Fields},
     keys::{Keys, Refusal},
 };
 use crate::{
-    association::supported::Root,
+    association::{roles::QueryOptions, supported::Root},
     config::NodeConfig,
     dimse::{CommandSet, status},
 };
 use bytes::Bytes;
 use pacs_core::{
-    DataSet, Failure, Tag, TransferSyntax, VR,
+    AeTitle, DataSet, Failure, Tag, TransferSyntax, VR,
     character_set::CharacterSet,
     data_set::{Element, Value},
-    query::{Level, Query, attribute},
+    query::{Clock, Level, Query, Zone, ZoneError, attribute},
     tags,
 };
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ const MAX_KEYS: usize = 1024;
 pub struct Find {
     pub request: CommandSet,
     root: Root,
-    is_fuzzy: bool,
+    options: QueryOptions,
     identifier: Keys,
 }
 
@@ -52,8 +53,8 @@ enum Key {
 }
 
 impl Find {
-    pub fn new(request: CommandSet, syntax: TransferSyntax, root: Root, is_fuzzy: bool) -> Self {
-        Self { request, root, is_fuzzy, identifier: Keys::new(syntax) }
+    pub fn new(request: CommandSet, syntax: TransferSyntax, root: Root, options: QueryOptions) -> Self {
+        Self { request, root, options, identifier: Keys::new(syntax) }
     }
 
     /// Takes a piece of the identifier.
@@ -63,10 +64,23 @@ impl Find {
 
     /// Reads the identifier.
     pub fn search(&self, config: &NodeConfig) -> Result<Search, Refusal> {
-        let mut search = Search::read(&self.identifier.read()?, self.identifier.is_explicit(), config)?;
-        search.query.fuzzy = self.is_fuzzy;
+        let identifier = self.identifier.read()?;
+        let mut search = Search::read(&identifier, self.identifier.is_explicit(), config)?;
+        search.query.fuzzy = self.options.fuzzy;
+        search.query.clock = self.clock(&identifier, config)?;
         self.root.refuse(search.query.level)?;
         Ok(search)
+    }
+}
+
+impl Find {
+    fn clock(&self, identifier: &DataSet, config: &NodeConfig) -> Result<Clock, Refusal> {
+        let asked =
+            identifier.text(tags::TIMEZONE_OFFSET_FROM_UTC).filter(|text| self.options.zoned && !text.is_empty());
+        let refusal = |error: ZoneError| Refusal::new(Failure::InvalidQuery.dimse(), &error.to_string());
+        let asked = asked.map(|text| text.parse::<Zone>().map_err(refusal)).transpose()?;
+        let zones = asked.map(|asked| (asked, config.utc_offset));
+        Ok(Clock { combined: self.options.combined, zones })
     }
 }
 
@@ -90,8 +104,11 @@ impl Search {
         Ok(Self { query, keys, level_name, charset, explicit_vr, pending })
     }
 
-    /// The response identifier of a match: every key that was asked for, of zero length where nothing is known.
-    pub fn identifier(&self, row: &Row, config: &NodeConfig) -> Bytes {
+    /// The response identifier of a match: every key that was asked for, of zero length where nothing is known. It is
+    /// retrieved from `called`.
+    pub fn identifier(&self, row: &Row, called: &AeTitle) -> Bytes {
+        let on_clock = self.query.clock.zones.map(|zones| clock::on_clock_of(zones, row));
+        let row = on_clock.as_ref().unwrap_or(row);
         let text = |vr, value: &str| Field::Text(vr, value.to_owned());
         let value = |tag: &Tag, vr: &VR| text(*vr, row.values.get(tag).map(String::as_str).unwrap_or_default());
         let mut fields: Fields = self
@@ -104,7 +121,7 @@ impl Search {
             .collect();
         fields.insert(tags::QUERY_RETRIEVE_LEVEL, text(VR::CS, &self.level_name));
         // Who holds the instances (PS3.4 §C.4.1.1.3.2).
-        fields.insert(tags::RETRIEVE_AE_TITLE, text(VR::AE, config.ae_title.as_str()));
+        fields.insert(tags::RETRIEVE_AE_TITLE, text(VR::AE, called.as_str()));
         if self.keys.contains_key(&tags::INSTANCE_AVAILABILITY) {
             let availability = row.values.get(&tags::INSTANCE_AVAILABILITY).map_or("ONLINE", String::as_str);
             fields.insert(tags::INSTANCE_AVAILABILITY, text(VR::CS, availability));
@@ -201,7 +218,8 @@ mod tests {
             bytes.extend((value.len() as u32).to_le_bytes());
             bytes.extend_from_slice(value.as_bytes());
         }
-        let mut find = Find::new(CommandSet::default(), TransferSyntax::implicit_little(), root, false);
+        let mut find =
+            Find::new(CommandSet::default(), TransferSyntax::implicit_little(), root, QueryOptions::default());
         find.write(&bytes);
         find
     }
@@ -212,7 +230,7 @@ mod tests {
 
     /// The tags of the response to a match.
     fn answered(search: &Search, row: &Row) -> DataSet {
-        let bytes = search.identifier(row, &NodeConfig::default());
+        let bytes = search.identifier(row, &NodeConfig::default().ae_title);
         scan(&mut Cursor::new(bytes), &TransferSyntax::implicit_little(), Limits::default()).unwrap()
     }
 
@@ -265,7 +283,7 @@ mod tests {
             let mut find = find(Root::Patient, &[(tags::QUERY_RETRIEVE_LEVEL, "IMAGE")]);
             find.write(&bytes);
             if let Ok(search) = find.search(&NodeConfig::default()) {
-                search.identifier(&Row::default(), &NodeConfig::default());
+                search.identifier(&Row::default(), &NodeConfig::default().ae_title);
             }
         }
     }

@@ -148,7 +148,7 @@ mod tests {
         let context = Context {
             is_scu: true,
             is_scp: false,
-            is_fuzzy: false,
+            options: Default::default(),
             service: Service::Storage,
             abstract_syntax: CT_IMAGE_STORAGE.parse().unwrap(),
             transfer_syntax: TransferSyntax::explicit_little(),

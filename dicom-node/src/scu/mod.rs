@@ -31,6 +31,7 @@ use pacs_core::{
     part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME},
 };
 use std::{collections::BTreeMap, io, time::Duration};
+use storage::Peer;
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout},
@@ -54,6 +55,18 @@ pub struct Remote {
     pub called: AeTitle,
     /// Who we are and whom we trust, to call it by TLS; `None`: in plain.
     pub tls: Option<Tls>,
+}
+
+impl Remote {
+    /// A configured peer, where its host and port are known; by TLS if it is called so.
+    pub fn of(peer: &Peer, calling: &AeTitle, tls: &Tls) -> Option<Self> {
+        Some(Self {
+            address: format!("{}:{}", peer.host.as_ref()?, peer.port?),
+            calling: calling.clone(),
+            called: peer.ae_title.clone(),
+            tls: peer.tls.then(|| tls.clone()),
+        })
+    }
 }
 
 type Stream = Either<TcpStream, TlsStream<TcpStream>>;

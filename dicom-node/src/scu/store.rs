@@ -8,7 +8,7 @@ use super::{
 use crate::{
     dimse::{CommandSet, command::field, message, status},
     pdu::MAX_CONTEXTS,
-    wire::Wire,
+    wire::{Transport, Wire},
 };
 use futures::future::join_all;
 use std::{
@@ -17,7 +17,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use storage::routing::Pace;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 /// What became of one instance.
@@ -219,7 +218,7 @@ pub(crate) fn store_request(outgoing: &Outgoing, message_id: u16) -> CommandSet 
 }
 
 /// Sends a C-STORE-RQ with its data set. After an error half a message is on the wire: the association cannot go on.
-pub(crate) async fn send_store<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn send_store<S: Transport>(
     wire: &mut Wire<S>,
     context: u8,
     send_max: u32,

@@ -7,14 +7,12 @@ use crate::{
     commitment::{self, Delivery},
     dimse::{CommandSet, command::field, message, status},
     scp::commitment::{Commitment, EventReport},
+    wire::Transport,
 };
 use pacs_core::{Failure, transfer_syntax::Encoding};
 use std::sync::Arc;
 use storage::{AuditAction, AuditRecord};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::{mpsc, oneshot},
-};
+use tokio::sync::{mpsc, oneshot};
 
 /// Reports that go out over an association, and the answer that is waited for.
 #[derive(Default)]
@@ -49,7 +47,7 @@ impl Reports {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+impl<S: Transport> Session<S> {
     /// Answers a request for commitment; an event ends the association.
     pub(super) async fn commit(&mut self, context: u8, commitment: &Commitment) -> Option<Event> {
         let node = Arc::clone(&self.node);

@@ -6,13 +6,12 @@ use crate::{
     dimse::{CommandSet, command::field, message, status},
     pdu::{Abort, Pdu},
     scp::{items, query::Find},
-    wire::{Received, Wire},
+    wire::{Received, Transport, Wire},
 };
 use bytes::Bytes;
 use pacs_core::{AeTitle, Failure, Item};
 use std::{collections::VecDeque, future, sync::Arc};
 use storage::{ArchiveError, AuditAction, AuditRecord, Row, WorklistScope};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Matches between two looks for a C-CANCEL, and in one write.
 const BATCH: usize = 32;
@@ -24,21 +23,24 @@ pub(super) enum Interrupt {
     Ended(Event),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+impl<S: Transport> Session<S> {
     /// Answers a query; an event ends the association.
     pub(super) async fn find(&mut self, context: u8, find: &Find) -> Option<Event> {
         let node = Arc::clone(&self.node);
-        let search = match find.search(&node.config) {
+        let mut search = match find.search(&node.config) {
             Ok(search) => search,
             Err(refusal) => {
                 tracing::warn!(reason = refusal.comment, "query refused");
                 return self.respond(context, &refusal.response(&find.request)).await;
             }
         };
+        let association = self.association.as_ref()?;
+        search.query.view = association.view.clone();
+        let called = association.called.clone();
         self.audit_query(search.describe()).await;
         match self.watched(&find.request, node.archive.find(&search.query)).await {
             Ok(Ok(rows)) => {
-                let identifier = |row: &Row| search.identifier(row, &node.config);
+                let identifier = |row: &Row| search.identifier(row, &called);
                 self.answer(context, &find.request, search.pending, &rows, identifier).await
             }
             Ok(Err(error)) => self.respond(context, &failed(&find.request, &error)).await,
@@ -131,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             origin: association.address.clone(),
             success: true,
             study: None,
-            detail,
+            detail: format!("{detail}{}", self.shown()),
         })
         .await;
     }
@@ -177,7 +179,7 @@ pub(super) fn failed(request: &CommandSet, error: &ArchiveError) -> CommandSet {
 
 /// Reads on until `request` is cancelled or the association ends. Anything else is left to be handled after the answers,
 /// and stops the reading, so that a peer cannot fill our memory.
-pub(super) async fn watch<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn watch<S: Transport>(
     wire: &mut Wire<S>,
     backlog: &mut VecDeque<Event>,
     request: &CommandSet,

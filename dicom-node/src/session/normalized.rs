@@ -5,11 +5,11 @@ use crate::{
     association::{machine::Event, supported::Service},
     dimse::status,
     scp::{Caller, mpps, normalized::Request, ups},
+    wire::Transport,
 };
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncWrite};
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+impl<S: Transport> Session<S> {
     /// Answers a request; an event ends the association.
     pub(super) async fn normalized(&mut self, context: u8, request: &Request) -> Option<Event> {
         let node = Arc::clone(&self.node);

@@ -14,17 +14,13 @@ use crate::{
         retrieve::{Retrieve, Tally, instances},
     },
     scu::{self, Delivery, Instance, Outgoing},
-    wire::{Received, Wire},
+    wire::{Received, Transport, Wire},
 };
 use bytes::Bytes;
-use pacs_core::Failure;
+use pacs_core::{Failure, query::Query};
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 use storage::{AuditAction, AuditRecord, Peer, StoredInstance};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::mpsc,
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How long the receiver of a sub-operation may take to answer.
@@ -39,7 +35,7 @@ enum Sent {
     Ended(Event),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+impl<S: Transport> Session<S> {
     /// Answers a retrieval; an event ends the association.
     pub(super) async fn retrieve(&mut self, context: u8, retrieve: &Retrieve) -> Option<Event> {
         let node = Arc::clone(&self.node);
@@ -48,7 +44,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Err(refusal) => return self.refuse(context, retrieve, &refusal).await,
         };
         let query = match retrieve.wanted() {
-            Ok(query) => query,
+            Ok(query) => Query { view: self.association.as_ref()?.view.clone(), ..query },
             Err(refusal) => return self.refuse(context, retrieve, &refusal).await,
         };
         let found = match instances(&node.archive, &query).await {
@@ -285,7 +281,7 @@ fn context_for(association: &Association, outgoing: &Outgoing) -> Option<(u8, St
 
 /// The answer to a C-STORE of ours over an association that the peer opened. It has nothing else to say meanwhile but that
 /// the retrieval is cancelled: one operation at a time was agreed.
-async fn answer_to<S: AsyncRead + AsyncWrite + Unpin>(
+async fn answer_to<S: Transport>(
     wire: &mut Wire<S>,
     association: &mut Association,
     message_id: u16,

@@ -7,7 +7,7 @@ use crate::{
 use dicom_node::{
     NodeConfig,
     dimse::CommandSet,
-    pdu::{AssociateRj, Pdu},
+    pdu::{AssociateRj, ContextOutcome, Pdu},
     scu::{self, Instance, Remote, ScuError, Summary},
 };
 use futures::TryStreamExt;
@@ -23,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use storage::{SameUidOtherContent, StorageConfig, StoredInstance};
+use storage::{Peer, SameUidOtherContent, StorageConfig, StoredInstance};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -64,21 +64,25 @@ async fn another_name_is_rejected_and_an_alias_is_not() {
 }
 
 #[tokio::test]
+async fn a_peer_has_no_more_associations_than_it_may() {
+    let server = Server::start(NodeConfig { open_to_loopback: false, ..config() }).await;
+    let peer = Peer { max_associations: Some(1), ..Peer::new("RAW".parse().unwrap()) };
+    server.archive.put_peer(&peer).await.unwrap();
+    let further = Remote { calling: "RAW".parse().unwrap(), ..remote(&server) };
+    let first = raw::associate(&server).await;
+    let refused = scu::echo(&further).await;
+    assert!(matches!(refused, Err(ScuError::Rejected(AssociateRj::LOCAL_LIMIT))), "{refused:?}");
+    drop(first);
+    sleep(Duration::from_millis(200)).await;
+    scu::echo(&further).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_stranger_is_rejected_when_loopback_is_not_open() {
     let server = Server::start(NodeConfig { open_to_loopback: false, ..config() }).await;
     let refused = scu::echo(&remote(&server)).await;
     assert!(matches!(refused, Err(ScuError::Rejected(AssociateRj::CALLING_AE_TITLE))), "{refused:?}");
-    let peer = storage::Peer {
-        ae_title: "CT".parse().unwrap(),
-        host: Some("localhost".to_owned()),
-        port: None,
-        may_store: false,
-        may_find: false,
-        may_retrieve: false,
-        tls: false,
-        certificate: None,
-        workflow: Default::default(),
-    };
+    let peer = Peer { host: Some("localhost".to_owned()), ..Peer::new("CT".parse().unwrap()) };
     server.archive.put_peer(&peer).await.unwrap();
     scu::echo(&remote(&server)).await.unwrap();
     let (summary, _) = send(&server, vec![ct("1.2.3", "1.2.3.4", b"A", &[0; 8])]).await;
@@ -235,14 +239,27 @@ async fn shutdown_lets_a_message_under_way_finish() {
 async fn a_user_identity_is_confirmed_or_the_association_rejected() {
     let server = Server::start(config()).await;
     server.archive.add_user("li", "a long passcode", &[storage::Role::Viewer]).await.unwrap();
-    for (passcode, is_confirmed) in [("a long passcode", true), ("a wrong passcode", false)] {
-        // Item 58H: kind 2, response requested, user name, passcode.
-        let fields = [&[2, 1, 0, 2][..], b"li", &[0, passcode.len() as u8], passcode.as_bytes()].concat();
+    let token = server.archive.create_token("li", "workstation").await.unwrap();
+    for (kind, primary, secondary, is_confirmed) in [
+        (2, "li", "a long passcode", true),
+        (2, "li", "a wrong passcode", false),
+        (5, token.as_str(), "", true),
+        (5, "e30.e30.AAAA", "", false),
+    ] {
+        // Item 58H: kind, response requested, then two fields with their lengths.
+        let field = |text: &str| [&[0, text.len() as u8], text.as_bytes()].concat();
+        let fields = [vec![kind, 1], field(primary), field(secondary)].concat();
         let item = [&[0x58, 0, 0, fields.len() as u8][..], &fields].concat();
         let mut stream = raw::connect(&server).await;
         stream.write_all(&raw::with_user_item(&item)).await.unwrap();
         match raw::receive(&mut stream).await {
-            Some(Pdu::AssociateAc(ac)) => assert!(is_confirmed && ac.user.identity_confirmed),
+            Some(Pdu::AssociateAc(ac)) => {
+                assert!(is_confirmed && ac.user.identity_confirmed);
+                // Anyone here may store, but not for this user.
+                let outcomes: Vec<_> = ac.contexts.iter().map(|context| context.outcome).collect();
+                let expected = [ContextOutcome::Acceptance, ContextOutcome::UserRejection, ContextOutcome::Acceptance];
+                assert_eq!(outcomes, expected);
+            }
             answer => assert!(!is_confirmed && answer == Some(Pdu::AssociateRj(AssociateRj::NO_REASON)), "{answer:?}"),
         }
     }
@@ -300,7 +317,8 @@ async fn what_was_complete_when_the_peer_went_is_kept_and_answers_come_before_a_
     assert_eq!(raw::receive(&mut stream).await, Some(Pdu::ReleaseRp));
     let mut stream = with_window(&server, 8).await;
     stream.write_all(&in_a_row(9)).await.unwrap();
-    drop(stream);
+    // It hears no answer any more, but is there: one that has gone altogether resets the connection, with what is unread.
+    stream.shutdown().await.unwrap();
     for _ in 0..100 {
         if server.archive.find(&Query::new(Level::Instance)).await.unwrap().len() == 9 {
             return;

@@ -161,17 +161,8 @@ async fn we_call_nobody_whose_certificate_is_not_trusted_or_bears_another_name()
 #[tokio::test]
 async fn an_ae_title_may_be_bound_to_a_certificate() {
     let hospital = Hospital::open(|config| config.open_to_loopback = false).await;
-    let peer = Peer {
-        ae_title: "CT".parse().unwrap(),
-        host: None,
-        port: None,
-        may_store: true,
-        may_find: false,
-        may_retrieve: false,
-        tls: false,
-        certificate: Some(hospital.scanner.fingerprint()),
-        workflow: Default::default(),
-    };
+    let certificate = Some(hospital.scanner.fingerprint());
+    let peer = Peer { may_store: true, certificate, ..Peer::new("CT".parse().unwrap()) };
     hospital.server.archive.put_peer(&peer).await.unwrap();
     hospital.echo(&hospital.scanner.trusting(&hospital.ca)).await.unwrap();
     let other = hospital.authority.issue(hospital.path(), "mr7", &["mr7.ward"]).trusting(&hospital.ca);
@@ -364,17 +355,8 @@ async fn a_move_goes_to_a_destination_over_tls() {
     let _storescp = Storescp(child);
     let file = ct("1.2.3", "1.2.3.4", b"A", &[7; 600]);
     hospital.server.archive.ingest(storage::Origin::Room("test"), &file, &storage::Expected::default()).await.unwrap();
-    let peer = Peer {
-        ae_title: "READING1".parse().unwrap(),
-        host: Some("127.0.0.1".to_owned()),
-        port: Some(port),
-        may_store: false,
-        may_find: false,
-        may_retrieve: false,
-        tls: true,
-        certificate: None,
-        workflow: Default::default(),
-    };
+    let host = Some("127.0.0.1".to_owned());
+    let peer = Peer { host, port: Some(port), tls: true, ..Peer::new("READING1".parse().unwrap()) };
     hospital.server.archive.put_peer(&peer).await.unwrap();
     sleep(Duration::from_millis(500)).await;
     let keys = ["-S", "-aem", "READING1", "-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID=1.2.3"];

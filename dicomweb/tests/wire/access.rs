@@ -32,6 +32,10 @@ fn routes() -> Vec<(Method, String, Vec<Role>)> {
     routes.push((Method::POST, study.into(), store));
     for (method, path) in [
         (Method::GET, "/api/jobs"),
+        (Method::GET, "/api/aes"),
+        (Method::PUT, "/api/aes/CT1"),
+        (Method::DELETE, "/api/aes/CT1"),
+        (Method::POST, "/api/aes/CT1/echo"),
         (Method::GET, "/api/damage"),
         (Method::POST, "/api/damage"),
         (Method::GET, "/api/corrections"),

@@ -7,6 +7,8 @@ mod corpus;
 #[cfg(test)]
 mod non_patient;
 #[cfg(test)]
+mod peers;
+#[cfg(test)]
 mod services;
 #[cfg(test)]
 mod support;

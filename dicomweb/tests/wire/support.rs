@@ -6,10 +6,11 @@ use axum::{
     http::{HeaderMap, Request, StatusCode, request},
 };
 use dicomweb::WebConfig;
+use futures::future::BoxFuture;
 use http_body_util::BodyExt;
 use pacs_core::{TransferSyntax, Uid, part10, sop_class::CT_IMAGE_STORAGE};
-use std::time::Duration;
-use storage::{Archive, Role, StorageConfig};
+use std::{sync::Arc, time::Duration};
+use storage::{Archive, Peer, Role, StorageConfig};
 use tower::ServiceExt;
 
 pub const STUDY: &str = "1.2.3";
@@ -39,6 +40,11 @@ impl Answer {
     }
 }
 
+/// Peers on port 104 answer.
+fn echo(peer: Peer) -> BoxFuture<'static, Result<(), String>> {
+    Box::pin(async move { if peer.port == Some(104) { Ok(()) } else { Err("nobody is there".to_owned()) } })
+}
+
 impl Server {
     /// With everybody an administrator, or with sign-in.
     pub async fn start(insecure_no_auth: bool) -> Self {
@@ -51,7 +57,7 @@ impl Server {
         configure(&mut config);
         let archive = Archive::open(&config).await.unwrap();
         let config = WebConfig { insecure_no_auth, ..WebConfig::default() };
-        Self { router: dicomweb::router(archive.clone(), config), archive, _folder: folder }
+        Self { router: dicomweb::router(archive.clone(), config, Arc::new(echo)), archive, _folder: folder }
     }
 
     /// An API token of a new user with a role.

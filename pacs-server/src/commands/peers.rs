@@ -2,14 +2,17 @@
 
 use crate::config::Config;
 use clap::Subcommand;
-use pacs_core::{AeTitle, Fingerprint};
+use pacs_core::{AeTitle, Fingerprint, query::View};
 use storage::{AuditAction, Peer, Workflow, WorklistScope};
 
 #[derive(Debug, Subcommand)]
 pub enum PeerCommand {
     /// Let an application entity in, or change it
     ///
-    /// Example: pacs ae add CT1 --host 10.0.0.7 --port 104 --store
+    /// Examples:
+    ///   pacs ae add CT1 --host 10.0.0.7 --port 104 --store
+    ///   pacs ae add WARD --host 10.0.1.20 --port 11112 --find --retrieve --sees 'InstitutionName=East*'
+    #[command(verbatim_doc_comment)]
     Add {
         // Not `ae_title`: that is the id of the flag that says our own, and clap would take one for the other.
         #[arg(id = "peer", value_name = "AE_TITLE")]
@@ -47,6 +50,12 @@ pub enum PeerCommand {
         /// prints it
         #[arg(long, value_name = "SHA-256")]
         certificate: Option<Fingerprint>,
+        /// Shows it those patients and studies only that match these keys, joined by &: 'ModalitiesInStudy=US&PatientSex=F'
+        #[arg(long, value_name = "KEYS", default_value_t, hide_default_value = true)]
+        sees: View,
+        /// It may have so many associations at a time
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+        max_associations: Option<u16>,
     },
     /// Shut an application entity out
     Remove {
@@ -64,24 +73,36 @@ pub async fn run(config: &Config, command: PeerCommand) -> anyhow::Result<()> {
             ae_title,
             host,
             port,
-            store,
-            find,
-            retrieve,
+            store: may_store,
+            find: may_find,
+            retrieve: may_retrieve,
             worklist,
-            mpps,
-            ups,
-            availability,
+            mpps: may_perform,
+            ups: may_workitems,
+            availability: wants_availability,
             tls,
             certificate,
+            sees: view,
+            max_associations,
         } => {
-            let (may_store, may_find, may_retrieve) = (store, find, retrieve);
-            let workflow =
-                Workflow { worklist, may_perform: mpps, may_workitems: ups, wants_availability: availability };
-            let peer = Peer { ae_title, host, port, may_store, may_find, may_retrieve, tls, certificate, workflow };
+            let workflow = Workflow { worklist, may_perform, may_workitems, wants_availability };
+            let peer = Peer {
+                ae_title,
+                host,
+                port,
+                may_store,
+                may_find,
+                may_retrieve,
+                tls,
+                certificate,
+                workflow,
+                view,
+                max_associations,
+            };
             archive.put_peer(&peer).await?;
             super::audit(&archive, AuditAction::Configuration, format!("AE {} set", peer.ae_title)).await?;
             println!("{}", line(&peer));
-            if !(store || find || retrieve) && workflow == Workflow::NONE {
+            if !(may_store || may_find || may_retrieve) && workflow == Workflow::NONE {
                 println!("it may only C-ECHO; `pacs ae add --help` tells what more can be allowed");
             }
         }
@@ -119,5 +140,7 @@ fn line(peer: &Peer) -> String {
     ];
     let may: Vec<_> = may.into_iter().filter(|(_, yes)| *yes).map(|(what, _)| what).collect();
     let told = if peer.workflow.wants_availability { "; is told of complete series" } else { "" };
-    format!("{:16} {host}{port}{tls}  may {}{told}{bound}", peer.ae_title.as_str(), may.join(", "))
+    let view = if peer.view.is_open() { String::new() } else { format!("  sees {}", peer.view) };
+    let most = peer.max_associations.map(|most| format!("  {most} associations at a time")).unwrap_or_default();
+    format!("{:16} {host}{port}{tls}  may {}{told}{view}{most}{bound}", peer.ae_title.as_str(), may.join(", "))
 }
