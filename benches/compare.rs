@@ -5,15 +5,14 @@
 //! Orthanc listens on every address.
 
 use anyhow::{Context, bail};
-use benches::{element, processor_seconds};
+use benches::{NO_DELAY, Subject, element, phantom, series};
 use pacs_core::{Tag, TransferSyntax, Uid, part10::write_meta, tags};
-use pacs_server::phantom::Phantom;
 use reqwest::blocking::Client;
 use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -33,33 +32,12 @@ struct Arguments {
     requests: usize,
 }
 
-/// dcmtk, on both ends, waits for the delayed acknowledgement of TCP otherwise: 40 ms an instance.
-const NO_DELAY: [(&str, &str); 1] = [("TCP_NODELAY", "1")];
 /// Instances of each of the two tiny series.
 const TINY: u16 = 1000;
 /// Of the long instance: 210 MB.
 const FRAMES: u16 = 400;
 /// Seconds without an instance after which a series is complete, where the AI is measured.
 const QUIET: u32 = 1;
-
-/// A server under measurement.
-struct Subject {
-    name: &'static str,
-    process: Child,
-    dicom: u16,
-    aet: &'static str,
-    base: String,
-    /// `Authorization` header.
-    token: Option<String>,
-}
-
-impl Drop for Subject {
-    fn drop(&mut self) {
-        // A server that is gone already has been measured to its end.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 fn main() -> anyhow::Result<()> {
     let arguments = <Arguments as clap::Parser>::parse();
@@ -69,12 +47,12 @@ fn main() -> anyhow::Result<()> {
         .map(|n| series(&work.path().join(format!("part{n}")), 20 + n, arguments.slices / 4))
         .collect::<Result<_, _>>()?;
     // The AI is measured apart: beside the others it would only compete for the processors.
-    let ours = yinghai(&work.path().join("yinghai"), &arguments.pacs, &["--set", "ai.enabled=false"])?;
-    let mut subjects = [ours, orthanc(work.path())?];
+    let ours = Subject::yinghai(&work.path().join("yinghai"), &arguments.pacs, &["--set", "ai.enabled=false"])?;
+    let mut subjects = [ours, Subject::orthanc(work.path(), true)?];
 
     println!("| figure | {} | {} | ratio |\n|---|---|---|---|", subjects[0].name, subjects[1].name);
     let megabytes = |folders: &[&Path]| -> f64 { folders.iter().map(|f| size(f)).sum::<u64>() as f64 / 1e6 };
-    let before = both(&subjects, cpu)?;
+    let before = both(&subjects, Subject::processor_seconds)?;
     let one = both(&subjects, |s| push(s, &[&large]))?;
     row("ingest, 1 association, instances/s", one.map(|t| f64::from(arguments.slices) / t));
     row("ingest, 1 association, MB/s", one.map(|t| megabytes(&[&large]) / t));
@@ -82,10 +60,10 @@ fn main() -> anyhow::Result<()> {
     let parallel = both(&subjects, |s| push(s, &folders))?;
     row("ingest, 4 associations, instances/s", parallel.map(|t| f64::from(arguments.slices / 4 * 4) / t));
     row("ingest, 4 associations, MB/s", parallel.map(|t| megabytes(&folders) / t));
-    let after = both(&subjects, cpu)?;
+    let after = both(&subjects, Subject::processor_seconds)?;
     let gigabytes = (megabytes(&[&large]) + megabytes(&folders)) / 1e3;
     row("ingest, CPU s/GB", [0, 1].map(|i| (after[i] - before[i]) / gigabytes));
-    row("resident memory at most until here, MiB", [peak(&subjects[0])?, peak(&subjects[1])?]);
+    row("resident memory at most until here, MiB", [subjects[0].peak()?, subjects[1].peak()?]);
     tiny(work.path(), &subjects)?;
     long(work.path(), &subjects)?;
 
@@ -106,15 +84,15 @@ fn main() -> anyhow::Result<()> {
     });
     let [ours, theirs] = frames;
     quantiles("frame 512×512×16 bit, ms", &[ours?, theirs?]);
-    row("resident memory after all this, MiB", [resident(&subjects[0])?, resident(&subjects[1])?]);
+    row("resident memory after all this, MiB", [subjects[0].resident()?, subjects[1].resident()?]);
     subjects.iter_mut().for_each(|s| drop(s.process.kill()));
 
     let chest = arguments.chest_ct.unwrap_or(four.into_iter().next().context("a series")?);
     let quiet = format!("storage.quiet_seconds={QUIET}");
-    let reader = yinghai(&work.path().join("reader"), &arguments.pacs, &["--set", &quiet])?;
+    let reader = Subject::yinghai(&work.path().join("reader"), &arguments.pacs, &["--set", &quiet])?;
     println!("\n| figure | {} |\n|---|---|", reader.name);
     println!("| chest CT of {} slices, pushed to report stored, s | {:.1} |", count(&chest), report(&reader, &chest)?);
-    println!("| resident memory after that, MiB | {:.1} |", resident(&reader)?);
+    println!("| resident memory after that, MiB | {:.1} |", reader.resident()?);
     Ok(())
 }
 
@@ -128,9 +106,9 @@ fn tiny(work: &Path, subjects: &[Subject; 2]) -> anyhow::Result<()> {
         }
     }
     let folders = folders.each_ref().map(PathBuf::as_path);
-    let before = both(subjects, cpu)?;
+    let before = both(subjects, Subject::processor_seconds)?;
     let seconds = both(subjects, |s| push(s, &folders))?;
-    let after = both(subjects, cpu)?;
+    let after = both(subjects, Subject::processor_seconds)?;
     let count = f64::from(2 * TINY);
     row("tiny instances, 2 associations, instances/s", seconds.map(|t| count / t));
     row("tiny instances, CPU ms each", [0, 1].map(|i| (after[i] - before[i]) * 1e3 / count));
@@ -145,12 +123,12 @@ fn long(work: &Path, subjects: &[Subject; 2]) -> anyhow::Result<()> {
     both(subjects, |s| push(s, &[&folder]))?;
     let path = "/studies/1.2.9/series/1.2.9.1/instances/1.2.9.1.1/frames/";
     let accept = "multipart/related; type=\"application/octet-stream\"; transfer-syntax=*";
-    let before = both(subjects, cpu)?;
+    let before = both(subjects, Subject::processor_seconds)?;
     let times = both(subjects, |s| latencies(s, 9, |n| format!("{path}{}", FRAMES / 2 + n as u16), accept))?;
-    let after = both(subjects, cpu)?;
+    let after = both(subjects, Subject::processor_seconds)?;
     quantiles(&format!("one frame of {FRAMES}, ms"), &times);
     row("one frame of many, CPU ms", [0, 1].map(|i| (after[i] - before[i]) * 1e2));
-    row("resident memory at most until here, MiB", [peak(&subjects[0])?, peak(&subjects[1])?]);
+    row("resident memory at most until here, MiB", [subjects[0].peak()?, subjects[1].peak()?]);
     Ok(())
 }
 
@@ -189,16 +167,12 @@ fn image(uid: &str, side: u16, frames: u16) -> Vec<u8> {
     file
 }
 
-fn cpu(subject: &Subject) -> anyhow::Result<f64> {
-    processor_seconds(subject.process.id())
-}
-
 /// Seconds from the last slice of a series to the Structured Report about it, the quiet time left out.
 fn report(subject: &Subject, folder: &Path) -> anyhow::Result<f64> {
     // A clinical series is compressed, and dcmsend proposes the files' own transfer syntaxes.
     let mut send = Command::new("/usr/bin/dcmsend");
     send.args(["-aec", subject.aet, "+sd", "+sp", "*.dcm", "127.0.0.1", &subject.dicom.to_string()]).arg(folder);
-    if !send.envs(NO_DELAY).status()?.success() {
+    if !send.envs([NO_DELAY]).status()?.success() {
         bail!("dcmsend failed");
     }
     let start = Instant::now();
@@ -217,80 +191,13 @@ fn count(folder: &Path) -> usize {
     files.filter(|file| file.path().extension().is_some_and(|extension| extension == "dcm")).count()
 }
 
-fn phantom(seed: u64, slices: u16) -> Phantom {
-    let first = Phantom::demonstration().remove(0);
-    Phantom { seed, slices, patient_id: format!("BENCH{seed}"), ..first }
-}
-
-fn series(folder: &Path, seed: u64, slices: u16) -> anyhow::Result<PathBuf> {
-    fs::create_dir_all(folder)?;
-    phantom(seed, slices).slices(|index, file| Ok(fs::write(folder.join(format!("{index:04}.dcm")), file)?))?;
-    Ok(folder.to_owned())
-}
-
 fn size(folder: &Path) -> u64 {
     let files = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     files.filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum()
 }
 
-fn yinghai(data: &Path, pacs: &Path, settings: &[&str]) -> anyhow::Result<Subject> {
-    let place = [
-        format!("--data-dir={}", data.display()),
-        "--dicom-listen=127.0.0.1:21112".into(),
-        "--http-listen=127.0.0.1:28042".into(),
-    ];
-    let process = Command::new(pacs)
-        .arg("serve")
-        .args(&place)
-        .args(settings)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let base = "http://127.0.0.1:28042/dicom-web".to_owned();
-    let mut subject = Subject { name: "Yinghai", process, dicom: 21112, aet: "YINGHAI", base, token: None };
-    ready("http://127.0.0.1:28042/readyz")?;
-    let token =
-        Command::new(pacs).args(["token", "create", "--user", "admin", "--name", "bench"]).args(&place).output()?;
-    subject.token = Some(format!("Bearer {}", String::from_utf8(token.stdout)?.trim()));
-    Ok(subject)
-}
-
-fn orthanc(work: &Path) -> anyhow::Result<Subject> {
-    let folder = work.join("orthanc");
-    fs::create_dir_all(&folder)?;
-    let config = serde_json::json!({
-        "Name": "peer", "StorageDirectory": folder, "IndexDirectory": folder, "HttpPort": 18042, "RemoteAccessAllowed": false,
-        "DicomAet": "ORTHANC", "DicomPort": 14242, "DefaultEncoding": "Utf8", "StableAge": 2,
-        "Plugins": ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"], "DicomWeb": { "Enable": true, "Root": "/dicom-web/" },
-    });
-    let path = folder.join("orthanc.json");
-    fs::write(&path, config.to_string())?;
-    let process = Command::new("Orthanc")
-        .arg(&path)
-        .envs(NO_DELAY)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("Orthanc is not installed")?;
-    let base = "http://127.0.0.1:18042/dicom-web".to_owned();
-    let subject = Subject { name: "Orthanc", process, dicom: 14242, aet: "ORTHANC", base, token: None };
-    ready("http://127.0.0.1:18042/system")?;
-    Ok(subject)
-}
-
 fn client() -> anyhow::Result<Client> {
     Ok(Client::builder().no_proxy().timeout(Duration::from_secs(300)).build()?)
-}
-
-fn ready(url: &str) -> anyhow::Result<()> {
-    let client = client()?;
-    for _ in 0..300 {
-        if client.get(url).send().is_ok_and(|r| r.status().is_success()) {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    bail!("{url} does not answer")
 }
 
 fn both<T>(subjects: &[Subject; 2], mut measure: impl FnMut(&Subject) -> anyhow::Result<T>) -> anyhow::Result<[T; 2]> {
@@ -304,7 +211,7 @@ fn push(subject: &Subject, folders: &[&Path]) -> anyhow::Result<f64> {
     let running = folders.iter().map(|folder| {
         let mut storescu = Command::new("/usr/bin/storescu");
         storescu.args(["-aec", subject.aet, "+sd", "127.0.0.1", &subject.dicom.to_string()]).arg(folder);
-        storescu.envs(NO_DELAY);
+        storescu.envs([NO_DELAY]);
         storescu.spawn()
     });
     for process in running.collect::<Vec<_>>() {
@@ -349,22 +256,6 @@ fn instances(subject: &Subject, series: &str) -> anyhow::Result<Vec<String>> {
         serde_json::from_slice(&get(&client()?, subject, &format!("{series}/instances"), "application/dicom+json")?)?;
     let rows = found.as_array().context("QIDO answers with a list")?;
     Ok(rows.iter().filter_map(|r| r["00080018"]["Value"][0].as_str().map(str::to_owned)).collect())
-}
-
-fn resident(subject: &Subject) -> anyhow::Result<f64> {
-    memory(subject, "VmRSS:")
-}
-
-fn peak(subject: &Subject) -> anyhow::Result<f64> {
-    memory(subject, "VmHWM:")
-}
-
-/// MiB.
-fn memory(subject: &Subject, what: &str) -> anyhow::Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", subject.process.id()))?;
-    let line = status.lines().find(|l| l.starts_with(what)).context("no such line")?;
-    let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
-    Ok(kib / 1024.0)
 }
 
 fn quantiles(figure: &str, [ours, theirs]: &[Vec<f64>; 2]) {
