@@ -17,6 +17,9 @@ pub fn message(model: &Model, key: &str) -> Option<Msg> {
         _ if model.help => return None,
         _ => {}
     }
+    if model.devices.is_some() {
+        return (key == "Escape").then_some(Msg::CloseDevices);
+    }
     if model.viewer.is_some() { reading(model, key) } else { list(key).map(Msg::List) }
 }
 

@@ -8,6 +8,7 @@
 //! | [`model`] | the whole state, messages, effects |
 //! | [`update`] | `update(model, message) -> effects`, pure |
 //! | [`study_list`], [`series`] | answers of QIDO-RS and WADO-RS metadata as rows and slices in reading order |
+//! | [`devices`] | application entities, for administrators |
 //! | [`requests`], [`frames`] | which frames to fetch in what order, and what is kept of them |
 //! | [`shading`], [`camera`] | the window and the placement of the image |
 //! | [`picture`], [`raster`] | slice → texels → RGBA: the reference of what `browser/gl` draws |
@@ -19,6 +20,7 @@
 pub mod browser;
 pub mod camera;
 pub mod date;
+pub mod devices;
 pub mod frames;
 pub mod i18n;
 pub mod keys;

@@ -9,6 +9,7 @@ use pacs_core::pixel::Frame;
 use serde_json::Value;
 
 use crate::camera::{Camera, Placement};
+use crate::devices::{Device, Devices};
 use crate::frames::{FrameStore, Held};
 use crate::i18n::Language;
 use crate::series::{FrameKey, SeriesRow, Slice};
@@ -33,8 +34,10 @@ pub struct Model {
     /// Frames that may be on their way at once.
     pub capacity: usize,
     pub help: bool,
-    /// The study the address names, to be opened once signed in.
-    pub destination: Option<Uid>,
+    /// The page of application entities, while it is open.
+    pub devices: Option<Devices>,
+    /// What the address names, to be opened once signed in.
+    pub destination: Option<Destination>,
     /// Grows with every search and every opened study; an answer to an older one is dropped.
     pub epoch: u64,
 }
@@ -49,7 +52,15 @@ pub enum Session {
     SigningIn,
     SignedIn {
         user: String,
+        is_admin: bool,
     },
+}
+
+/// What an address leads to, beside the study list.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Destination {
+    Study(Uid),
+    Devices,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -222,9 +233,7 @@ pub enum Msg {
     SwitchLanguage,
     ToggleHelp,
     /// The address changed: back, forward, or at the start.
-    Navigated {
-        study: Option<Uid>,
-    },
+    Navigated(Option<Destination>),
     /// The day as the browser knows it.
     Day(String),
     Live(bool),
@@ -232,6 +241,9 @@ pub enum Msg {
     List(ListMsg),
     OpenStudy(Uid),
     CloseStudy,
+    OpenDevices,
+    CloseDevices,
+    Devices(DevicesMsg),
     Reading(ReadingMsg),
     /// A frame came, for the study opened at `epoch`.
     Frame {
@@ -275,6 +287,17 @@ pub enum ListMsg {
     Reload,
 }
 
+/// Application entities are named by their AE title.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DevicesMsg {
+    Add,
+    Change(String),
+    Cancel,
+    Save(Device),
+    Remove(String),
+    Call(String),
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum ReadingMsg {
     OpenSeries(Uid),
@@ -311,6 +334,10 @@ pub enum Fetch {
     Studies { epoch: u64, urls: Vec<String> },
     Series { epoch: u64, study: Uid },
     Metadata { epoch: u64, study: Uid, series: Uid },
+    Devices,
+    PutDevice(Box<Device>),
+    RemoveDevice(String),
+    Echo(String),
 }
 
 /// What the browser is asked to do.
@@ -357,6 +384,7 @@ impl Model {
             frames: FrameStore::new(budget),
             capacity,
             help: false,
+            devices: None,
             destination: None,
             epoch: 0,
         }
@@ -369,6 +397,10 @@ impl Model {
 
     pub fn signed_in(&self) -> bool {
         matches!(self.session, Session::SignedIn { .. })
+    }
+
+    pub fn is_admin(&self) -> bool {
+        matches!(self.session, Session::SignedIn { is_admin: true, .. })
     }
 
     /// The slice looked at and its pixels, if they are there.

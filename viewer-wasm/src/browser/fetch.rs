@@ -6,6 +6,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Request, RequestInit, Response};
 
 use super::send;
+use crate::devices;
 use crate::model::{Fetch, Msg, Problem};
 
 /// Makes the request; its answer comes back as a message.
@@ -29,6 +30,10 @@ async fn answers(fetch: &Fetch) -> Result<Vec<Value>, Problem> {
             let url = format!("/dicom-web/studies/{study}/series?includefield=SeriesDescription");
             vec![("GET", url, None)]
         }
+        Fetch::Devices => vec![("GET", "/api/aes".into(), None)],
+        Fetch::PutDevice(device) => vec![("PUT", devices::path(&device.ae_title), Some(device.settings()))],
+        Fetch::RemoveDevice(ae_title) => vec![("DELETE", devices::path(ae_title), None)],
+        Fetch::Echo(ae_title) => vec![("POST", format!("{}/echo", devices::path(ae_title)), None)],
         Fetch::Metadata { study, series, .. } => {
             vec![("GET", format!("/dicom-web/studies/{study}/series/{series}/metadata"), None)]
         }

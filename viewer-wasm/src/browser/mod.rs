@@ -44,7 +44,7 @@ pub fn start_viewer(worker_url: String) {
     send(Msg::Day(page::today()));
     page::listen();
     leptos::mount::mount_to_body(move || view! { <App ui=Ui { model, send }/> });
-    send(Msg::Navigated { study: page::study_of_address() });
+    send(Msg::Navigated(page::destination()));
 }
 
 /// The one way in: changes the model, does what it asks, and draws before the next frame.

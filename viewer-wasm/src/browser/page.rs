@@ -10,7 +10,7 @@ use web_sys::{Element, HtmlElement, KeyboardEvent, UrlSearchParams, Window};
 use super::{send, with_runtime};
 use crate::i18n::{Language, Text};
 use crate::keys;
-use crate::model::Msg;
+use crate::model::{Destination, Msg};
 use leptos::prelude::WithUntracked;
 
 const LANGUAGE_KEY: &str = "yinghai.language";
@@ -74,8 +74,15 @@ pub fn memory_budget() -> usize {
     (gib * 128.0 * MIB).clamp(256.0 * MIB, 1024.0 * MIB) as usize
 }
 
-/// The first study the address names.
-pub fn study_of_address() -> Option<Uid> {
+/// What the address names: the page of application entities, or the first study.
+pub fn destination() -> Option<Destination> {
+    if window()?.location().pathname().is_ok_and(|path| path == "/devices") {
+        return Some(Destination::Devices);
+    }
+    study_of_address().map(Destination::Study)
+}
+
+fn study_of_address() -> Option<Uid> {
     let search = window()?.location().search().ok()?;
     let uids = UrlSearchParams::new_with_str(&search).ok()?.get(STUDY_PARAMETER)?;
     uids.split(',').next()?.parse().ok()
@@ -126,7 +133,7 @@ pub fn listen() {
             SPACE_IS_DOWN.with(|space| space.set(false));
         }
     });
-    let back = Closure::<dyn FnMut()>::new(|| send(Msg::Navigated { study: study_of_address() }));
+    let back = Closure::<dyn FnMut()>::new(|| send(Msg::Navigated(destination())));
     window.set_onkeydown(Some(down.as_ref().unchecked_ref()));
     window.set_onkeyup(Some(up.as_ref().unchecked_ref()));
     window.set_onpopstate(Some(back.as_ref().unchecked_ref()));

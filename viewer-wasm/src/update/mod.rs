@@ -1,5 +1,6 @@
 //! `update(model, message) -> effects`: every decision of the viewer, without a browser.
 
+mod devices;
 mod frames;
 mod gesture;
 mod list;
@@ -25,7 +26,7 @@ pub fn update(model: &mut Model, message: Msg) -> Vec<Effect> {
             model.help = !model.help;
             Vec::new()
         }
-        Msg::Navigated { study } => session::navigate(model, study),
+        Msg::Navigated(destination) => session::navigate(model, destination),
         Msg::Day(today) => {
             model.today = today;
             Vec::new()
@@ -45,6 +46,15 @@ pub fn update(model: &mut Model, message: Msg) -> Vec<Effect> {
             let close = study::close(model);
             close.into_iter().chain([Effect::Address("/".into())]).chain(list::ask(model)).collect()
         }
+        Msg::OpenDevices => {
+            let address = Effect::Address("/devices".into());
+            std::iter::once(address).chain(devices::open(model)).collect()
+        }
+        Msg::CloseDevices => {
+            model.devices = None;
+            std::iter::once(Effect::Address("/".into())).chain(list::ask(model)).collect()
+        }
+        Msg::Devices(message) => devices::update(model, message),
         Msg::Reading(message) => reading::update(model, message),
         Msg::Frame { epoch, key, result } => frames::arrived(model, epoch, key, result),
     }
@@ -60,5 +70,8 @@ fn fetched(model: &mut Model, fetch: Fetch, result: Result<Vec<serde_json::Value
         Fetch::Studies { epoch, .. } => list::fetched(model, epoch, result),
         Fetch::Series { epoch, .. } => study::series_fetched(model, epoch, result),
         Fetch::Metadata { epoch, series, .. } => study::metadata_fetched(model, epoch, &series, result),
+        Fetch::Devices | Fetch::PutDevice(_) | Fetch::RemoveDevice(_) | Fetch::Echo(_) => {
+            devices::fetched(model, fetch, result)
+        }
     }
 }

@@ -1,22 +1,23 @@
 //! Signing in and out, and where the address leads.
 
-use pacs_core::Uid;
 use serde_json::Value;
 
-use super::{list, study};
-use crate::model::{Effect, Fetch, Model, Notice, Problem, Session};
+use super::{devices, list, study};
+use crate::model::{Destination, Effect, Fetch, Model, Notice, Problem, Session};
 
 /// Milliseconds until a server that did not answer is asked again.
 const RETRY_MS: u32 = 3000;
 
-pub fn navigate(model: &mut Model, study: Option<Uid>) -> Vec<Effect> {
+pub fn navigate(model: &mut Model, destination: Option<Destination>) -> Vec<Effect> {
     model.help = false;
     if !model.signed_in() {
-        model.destination = study;
+        model.destination = destination;
         return vec![Effect::Fetch(Fetch::Session)];
     }
-    match study {
-        Some(study) => study::open(model, study),
+    model.devices = None;
+    match destination {
+        Some(Destination::Study(study)) => study::open(model, study),
+        Some(Destination::Devices) => study::close(model).into_iter().chain(devices::open(model)).collect(),
         None => study::close(model).into_iter().chain(list::ask(model)).collect(),
     }
 }
@@ -36,7 +37,8 @@ pub fn sign_out(model: &mut Model) -> Vec<Effect> {
 
 /// The session ended by itself; the study on the screen is where signing in leads back to.
 pub fn ended(model: &mut Model) -> Vec<Effect> {
-    model.destination = model.viewer.as_ref().map(|viewer| viewer.study.clone());
+    let study = model.viewer.as_ref().map(|viewer| Destination::Study(viewer.study.clone()));
+    model.destination = study.or(model.devices.as_ref().map(|_| Destination::Devices));
     let effects = forget(model);
     model.session = Session::SignedOut { notice: Some(Notice::SessionEnded) };
     effects
@@ -49,6 +51,7 @@ fn forget(model: &mut Model) -> Vec<Effect> {
     model.list.loaded = false;
     model.list.epoch = model.next_epoch();
     model.live = None;
+    model.devices = None;
     effects.push(Effect::Subscribe(false));
     effects
 }
@@ -72,8 +75,7 @@ pub fn fetched(model: &mut Model, fetch: Fetch, result: Result<Vec<Value>, Probl
             Vec::new()
         }
         (Fetch::Session | Fetch::SignIn { .. }, Ok(answers)) => {
-            let user = answers.first().and_then(|session| session.get("user")).and_then(Value::as_str);
-            signed_in(model, user.unwrap_or_default().to_owned())
+            signed_in(model, answers.first().unwrap_or(&Value::Null))
         }
         (Fetch::Session, Err(Problem::Status { .. })) => {
             model.session = Session::SignedOut { notice: None };
@@ -81,7 +83,7 @@ pub fn fetched(model: &mut Model, fetch: Fetch, result: Result<Vec<Value>, Probl
         }
         (Fetch::Session, Err(problem)) => {
             model.session = Session::SignedOut { notice: Some(Notice::Problem(problem)) };
-            let again = Box::new(crate::model::Msg::Navigated { study: model.destination.clone() });
+            let again = Box::new(crate::model::Msg::Navigated(model.destination.clone()));
             vec![Effect::After { milliseconds: RETRY_MS, message: again }]
         }
         (Fetch::SignIn { .. }, Err(problem)) => {
@@ -99,11 +101,14 @@ fn refusal(problem: Problem) -> Notice {
     }
 }
 
-fn signed_in(model: &mut Model, user: String) -> Vec<Effect> {
-    model.session = Session::SignedIn { user };
+fn signed_in(model: &mut Model, session: &Value) -> Vec<Effect> {
+    let user = session["user"].as_str().unwrap_or_default().to_owned();
+    let is_admin = session["roles"].as_array().is_some_and(|roles| roles.iter().any(|role| role == "admin"));
+    model.session = Session::SignedIn { user, is_admin };
     let mut effects = vec![Effect::Fetch(Fetch::Status), Effect::Subscribe(true)];
     match model.destination.take() {
-        Some(study) => effects.extend(study::open(model, study)),
+        Some(Destination::Study(study)) => effects.extend(study::open(model, study)),
+        Some(Destination::Devices) => effects.extend(devices::open(model)),
         None => effects.extend(list::ask(model)),
     }
     effects

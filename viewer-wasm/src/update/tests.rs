@@ -16,7 +16,7 @@ use crate::shading::Shading;
 fn signed_in() -> Model {
     let mut model = Model::new(Language::English, "pacs".into(), 1 << 20, 4);
     update(&mut model, Msg::Day("20261124".into()));
-    update(&mut model, Msg::Navigated { study: None });
+    update(&mut model, Msg::Navigated(None));
     update(&mut model, Msg::Fetched(Fetch::Session, Ok(vec![json!({"user": "reader"})])));
     model
 }
@@ -107,7 +107,7 @@ fn report() -> StoredReport {
 fn signing_in_leads_to_the_list_or_to_the_study_of_the_address() {
     assert!(signed_in().list.loading);
     let mut model = Model::new(Language::English, String::new(), 1, 1);
-    update(&mut model, Msg::Navigated { study: Some(uid(STUDY)) });
+    update(&mut model, Msg::Navigated(Some(Destination::Study(uid(STUDY)))));
     let refused = Problem::Status { status: 401, detail: String::new() };
     update(&mut model, Msg::Fetched(Fetch::Session, Err(refused)));
     assert_eq!(model.session, Session::SignedOut { notice: None });
@@ -131,7 +131,7 @@ fn a_session_that_ends_clears_the_screen_and_remembers_the_study() {
     let refused = Err(Problem::Status { status: 401, detail: String::new() });
     update(&mut model, Msg::Fetched(Fetch::Series { epoch, study: uid(STUDY) }, refused));
     assert!(model.viewer.is_none() && model.list.rows.is_empty());
-    assert_eq!((model.frames.bytes(), &model.destination), (0, &Some(uid(STUDY))));
+    assert_eq!((model.frames.bytes(), &model.destination), (0, &Some(Destination::Study(uid(STUDY)))));
 }
 
 #[test]
@@ -388,4 +388,37 @@ fn the_image_is_drawn_through_the_window() {
     // Left of the image nothing, then black, the middle, white.
     assert_eq!(grey(false), [0, 0, 128, 255, 128]);
     assert_eq!(grey(true), [0, 255, 127, 0, 127]);
+}
+
+#[test]
+fn an_application_entity_is_added_called_and_removed() {
+    let mut model = signed_in();
+    assert_eq!(update(&mut model, Msg::OpenDevices)[1], Effect::Fetch(Fetch::Devices));
+    let rows = json!([{ "ae_title": "CT1", "host": "ct1", "port": 104 }]);
+    update(&mut model, Msg::Fetched(Fetch::Devices, Ok(vec![rows])));
+    let devices = |model: &Model| model.devices.as_ref().map(|devices| (devices.rows.len(), devices.draft.clone()));
+    assert_eq!(devices(&model), Some((1, None)));
+
+    update(&mut model, Msg::Devices(DevicesMsg::Change("CT1".into())));
+    let mut device = devices(&model).and_then(|(_, draft)| draft).expect("a draft").device;
+    device.may_store = true;
+    let saved = update(&mut model, Msg::Devices(DevicesMsg::Save(device.clone())));
+    assert_eq!(saved, [Effect::Fetch(Fetch::PutDevice(Box::new(device.clone())))]);
+    let refused = Problem::Status { status: 400, detail: "no".into() };
+    update(&mut model, Msg::Fetched(Fetch::PutDevice(Box::new(device.clone())), Err(refused.clone())));
+    assert_eq!(devices(&model).and_then(|(_, draft)| draft?.problem), Some(refused));
+    let again = update(&mut model, Msg::Fetched(Fetch::PutDevice(Box::new(device)), Ok(vec![json!({})])));
+    assert_eq!((again.as_slice(), devices(&model)), (&[Effect::Fetch(Fetch::Devices)][..], Some((1, None))));
+
+    let call = update(&mut model, Msg::Devices(DevicesMsg::Call("CT1".into())));
+    assert_eq!(call, [Effect::Fetch(Fetch::Echo("CT1".into()))]);
+    let answer = json!({ "answered": false, "milliseconds": 3, "reason": "connection refused" });
+    update(&mut model, Msg::Fetched(Fetch::Echo("CT1".into()), Ok(vec![answer])));
+    let echo = model.devices.as_ref().and_then(|devices| devices.echoes.get("CT1"));
+    assert_eq!(echo, Some(&crate::devices::Echo::Failed("connection refused".into())));
+
+    let removed = update(&mut model, Msg::Devices(DevicesMsg::Remove("CT1".into())));
+    assert_eq!(removed, [Effect::Fetch(Fetch::RemoveDevice("CT1".into()))]);
+    update(&mut model, Msg::CloseDevices);
+    assert!(model.devices.is_none());
 }

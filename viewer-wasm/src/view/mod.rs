@@ -1,5 +1,6 @@
 //! The elements on the page. Each part reads what it shows from the model and sends messages; it decides nothing.
 
+mod devices;
 mod findings;
 mod help;
 mod icon;
@@ -46,6 +47,7 @@ enum Page {
     Waiting,
     SignIn,
     Studies,
+    Devices,
     Reading,
 }
 
@@ -53,8 +55,9 @@ fn page(model: &Model) -> Page {
     match (&model.session, &model.viewer) {
         (Session::Unknown, _) => Page::Waiting,
         (Session::SignedOut { .. } | Session::SigningIn, _) => Page::SignIn,
-        (Session::SignedIn { .. }, None) => Page::Studies,
         (Session::SignedIn { .. }, Some(_)) => Page::Reading,
+        (Session::SignedIn { .. }, None) if model.devices.is_some() => Page::Devices,
+        (Session::SignedIn { .. }, None) => Page::Studies,
     }
 }
 
@@ -67,6 +70,7 @@ pub fn App(ui: Ui) -> impl IntoView {
             Page::Waiting => view! { <main class="waiting" aria-busy="true"></main> }.into_any(),
             Page::SignIn => view! { <sign_in::SignIn ui/> }.into_any(),
             Page::Studies => view! { <study_list::StudyList ui/> }.into_any(),
+            Page::Devices => view! { <devices::Devices ui/> }.into_any(),
             Page::Reading => view! { <stack::Reading ui/> }.into_any(),
         }}
         <Show when=move || help.get()><help::Help ui/></Show>
@@ -91,13 +95,18 @@ fn problem_text(model: &Model, problem: &Problem) -> String {
 fn PageButtons(ui: Ui) -> impl IntoView {
     let trial = ui.memo(|model| model.server.as_ref().is_some_and(|server| server.insecure));
     let user = ui.memo(|model| match &model.session {
-        Session::SignedIn { user } => user.clone(),
+        Session::SignedIn { user, .. } => user.clone(),
         _ => String::new(),
     });
+    let may_set_up = ui.memo(|model| model.is_admin() && model.devices.is_none() && model.viewer.is_none());
     let help = ui.text(Text::Help);
     let leave = ui.text(Text::SignOut);
     view! {
         <Show when=move || trial.get()><span class="trial">{ui.text(Text::Insecure)}</span></Show>
+        <Show when=move || may_set_up.get()>
+            <button class="tool quiet" data-test="devices" on:click=move |_| ui.send(Msg::OpenDevices)>
+                {ui.text(Text::Devices)}</button>
+        </Show>
         <LanguageButton ui/>
         <button class="tool" aria-label=help title=help on:click=move |_| ui.send(Msg::ToggleHelp)>"?"</button>
         <Show when=move || !trial.get()>
