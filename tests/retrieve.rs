@@ -118,7 +118,7 @@ fn what_a_peer_or_a_virtual_archive_does_not_show_is_neither_found_nor_sent() {
     else {
         return;
     };
-    let parts = "dicom.virtual_archives=[{ae_title='WARD',view='ModalitiesInStudy=ECG'}]";
+    let parts = r#"dicom.virtual_archives=[{"ae_title":"WARD","view":"ModalitiesInStudy=ECG"}]"#;
     let server = Server::start(&["--set", "ai.enabled=false", "--set", "dicom.open_to_loopback=false", "--set", parts]);
     server.pacs(&["import", &slices.join("zh_utf8.dcm").display().to_string()]);
     let study = &server.get("/dicom-web/studies")[0];
