@@ -24,3 +24,18 @@ fn a_radiologist_reads_a_study_in_chromium() {
     node.env("CHROMIUM", chromium).env("SCREENSHOTS", server.folder().join("screenshots"));
     println!("{}", run(&mut node));
 }
+
+#[test]
+fn an_administrator_sets_up_devices_in_chromium() {
+    let Some(chromium) = program("chromium") else { return };
+    if !root().join("tests/browser/node_modules").exists() {
+        eprintln!("skipped: tests/browser has no node_modules; scripts/test installs them");
+        return;
+    }
+    let server = Server::start(&["--set", "ai.enabled=false"]);
+    let mut node = Command::new("node");
+    node.arg(root().join("tests/browser/devices.spec.mjs")).env("DICOM_PORT", server.dicom.to_string());
+    node.env("BASE_URL", server.url("")).env("PACS_USER", "admin").env("PACS_PASSWORD", &server.password);
+    node.env("CHROMIUM", chromium).env("SCREENSHOTS", server.folder().join("screenshots"));
+    println!("{}", run(&mut node));
+}

@@ -61,7 +61,11 @@ impl FromStr for View {
 fn condition(key: &str) -> Result<(Tag, Condition), ViewError> {
     let (name, value) = key.split_once('=').ok_or_else(|| ViewError::Form(key.to_owned()))?;
     let asked = [(name.trim().to_owned(), value.trim().to_owned())];
-    let query = Query::from_parameters(Level::Study, None, None, &asked)?;
+    let query = Query::from_parameters(Level::Study, None, None, &asked).map_err(|error| match error {
+        // Perhaps one of series or instances.
+        QueryError::Parameter(_) => ViewError::NoChoice(key.to_owned()),
+        other => other.into(),
+    })?;
     let mut found = query.conditions.into_iter();
     let chosen = found.next().filter(|(tag, _)| attribute(*tag).is_some_and(|known| known.level <= Level::Study));
     chosen.ok_or_else(|| ViewError::NoChoice(key.to_owned()))
@@ -116,6 +120,7 @@ mod tests {
         {
             assert!(view(text).is_err(), "{text}");
         }
+        assert_eq!(view("Rows=512"), Err(ViewError::NoChoice("Rows=512".to_owned())));
     }
 
     #[test]
