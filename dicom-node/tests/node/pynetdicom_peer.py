@@ -24,7 +24,7 @@ extended.sop_class_uid, extended.service_class_application_information = StudyRo
 association = ae.associate(host, port, ae_title="YINGHAI", ext_neg=[window, extended])
 assert association.is_established
 assert association.acceptor.asynchronous_operations == (5, 1), association.acceptor.asynchronous_operations
-assert association.acceptor.sop_class_extended == {StudyRootFind: b"\x01\x00"}
+assert association.acceptor.sop_class_extended == {StudyRootFind: b"\x01\x01"}
 assert association.send_c_echo(msg_id=77).Status == 0
 assert association.send_c_store(image).Status == 0
 
