@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("viewer-wasm", &["pacs-core"]),
     ("pacs-server", &["pacs-core", "storage", "dicom-node", "dicomweb", "ai-inference", "integration"]),
     ("scenarios", &[]),
-    ("benches", &["pacs-core", "storage", "pacs-server"]),
+    ("benches", &["pacs-core", "storage", "dicom-node", "pacs-server"]),
 ];
 
 fn metadata() -> Value {

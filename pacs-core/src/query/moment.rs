@@ -4,7 +4,6 @@ use super::{Condition, moment_text};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
 use std::{fmt, str::FromStr};
-use time::{Date, Duration, Month, PrimitiveDateTime, Time};
 
 /// The attributes of the index that are date and time of one moment.
 pub const MOMENTS: [(Tag, Tag); 5] = [
@@ -175,21 +174,36 @@ pub fn times_ahead(time: &Condition, minutes: i16) -> Option<Vec<(String, String
 /// What clocks show that are ahead by so many minutes; `None` if it is no date and time. Digits that stand for any, such as
 /// the 99 of a month's end, are taken for the last there is.
 pub fn ahead(date: &str, time: &str, minutes: i16) -> Option<Moment> {
-    let part = |text: &str, at: std::ops::Range<usize>| text.get(at)?.parse::<u32>().ok();
-    let year = i32::try_from(part(date, 0..4)?).ok()?;
-    let month = Month::try_from(u8::try_from(part(date, 4..6)?.clamp(1, 12)).ok()?).ok()?;
-    let day = u8::try_from(part(date, 6..8)?.clamp(1, 31)).ok()?.min(month.length(year));
-    let clock = |at, most: u32| part(time, at).and_then(|number| u8::try_from(number.min(most)).ok());
-    let (hour, minute, second) = (clock(0..2, 23)?, clock(2..4, 59)?, clock(4..6, 59)?);
-    let time = Time::from_hms_micro(hour, minute, second, part(time, 6..12)?).ok()?;
-    let date = Date::from_calendar_date(year, month, day).ok()?;
-    let moved = PrimitiveDateTime::new(date, time).checked_add(Duration::minutes(minutes.into()))?;
-    let (year, month, day) = moved.to_calendar_date();
-    if !(0..=9999).contains(&year) {
-        return None;
-    }
-    let (hour, minute, second, micro) = moved.as_hms_micro();
-    Some((format!("{year:04}{:02}{day:02}", u8::from(month)), format!("{hour:02}{minute:02}{second:02}{micro:06}")))
+    let part = |text: &str, at: std::ops::Range<usize>| text.get(at)?.parse::<u32>().ok().map(i64::from);
+    let (year, month) = (part(date, 0..4)?, part(date, 4..6)?.clamp(1, 12));
+    let first = days_before(year, month);
+    let next = if month == 12 { days_before(year + 1, 1) } else { days_before(year, month + 1) };
+    let day = part(date, 6..8)?.clamp(1, next - first);
+    let (hour, minute, second) = (part(time, 0..2)?.min(23), part(time, 2..4)?.min(59), part(time, 4..6)?.min(59));
+    let rest = time.get(6..12).filter(|micro| micro.bytes().all(|b| b.is_ascii_digit()))?;
+    let moved = (first + day - 1) * DAY + hour * 60 + minute + i64::from(minutes);
+    let (year, month, day) = calendar(moved.div_euclid(DAY))?;
+    let at = moved.rem_euclid(DAY);
+    Some((format!("{year:04}{month:02}{day:02}"), format!("{:02}{:02}{second:02}{rest}", at / 60, at % 60)))
+}
+
+/// In minutes.
+const DAY: i64 = 24 * 60;
+
+/// Days of the Gregorian calendar from the first of the year 0 to the first of a month.
+fn days_before(year: i64, month: i64) -> i64 {
+    // Years that begin in March have the leap day at their end, and months of a length that repeats every five.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    year * 365 + leap_days + (153 * month + 2) / 5 + 60
+}
+
+/// The date that so many days after the first of the year 0 is; `None` outside the years 0 to 9999.
+fn calendar(days: i64) -> Option<(i64, i64, i64)> {
+    let about = days.div_euclid(366);
+    let year = (about..=about + 30).rev().find(|year| days_before(*year, 1) <= days)?;
+    let month = (1..=12).rev().find(|month| days_before(year, *month) <= days)?;
+    (0..=9999).contains(&year).then(|| (year, month, days - days_before(year, month) + 1))
 }
 
 #[cfg(test)]
@@ -248,6 +262,26 @@ mod tests {
             assert_eq!(text.parse::<Zone>(), Err(ZoneError), "{text}");
         }
         assert!(Zone::all().any(|zone| zone == "+0545".parse().expect("a zone")));
+    }
+
+    #[test]
+    fn the_calendar_knows_its_months_and_leap_days() {
+        for (date, next) in [
+            ("20240228", "20240229"),
+            ("20230228", "20230301"),
+            ("19000228", "19000301"),
+            ("20000228", "20000229"),
+            ("20240229", "20240301"),
+            ("20231231", "20240101"),
+            ("20250430", "20250501"),
+            ("00000101", "00000102"),
+            ("99991230", "99991231"),
+        ] {
+            assert_eq!(ahead(date, MIDNIGHT, 1440), Some((next.to_owned(), MIDNIGHT.to_owned())));
+            assert_eq!(ahead(next, MIDNIGHT, -1440), Some((date.to_owned(), MIDNIGHT.to_owned())));
+        }
+        assert_eq!(ahead("99991231", MIDNIGHT, 1440), None);
+        assert_eq!(ahead("20059999", LAST, 0), Some(("20051231".to_owned(), LAST.to_owned())));
     }
 
     proptest! {
