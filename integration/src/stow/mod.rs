@@ -76,7 +76,8 @@ fn request<'a>(ready: &mut Vec<(&'a Forward, StoredInstance)>) -> Vec<(&'a Forwa
 
 impl StowClient {
     async fn post(&self, receiver: &WebReceiver, batch: &Batch, some: &[(&Forward, StoredInstance)]) -> Answer {
-        let boundary = format!("yinghai-{}", some.first().map_or(0, |(forward, _)| forward.instance_key));
+        // Nobody can have put it into an instance, where it would end one part and begin another.
+        let boundary = format!("yinghai-{:032x}", rand::random::<u128>());
         let parts = self.parts(&boundary, some.iter().map(|(_, stored)| stored.clone()).collect());
         let mut answer = std::pin::pin!(self.server.store(receiver, &boundary, parts));
         let mut extend = interval(EXTEND);
