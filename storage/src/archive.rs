@@ -7,6 +7,7 @@ use crate::{
     damage::Quarantine,
     database::Database,
     error::ArchiveError,
+    ingest::WHOLE,
     jwt::Jwt,
     names::add_missing_keys,
     objects::{Naming, Objects},
@@ -22,7 +23,7 @@ use std::{
     sync::{Arc, Weak, atomic::AtomicI64},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// How long the packs may take that are sealed at the end.
 const LAST_SEALS: Duration = Duration::from_secs(10);
@@ -40,6 +41,8 @@ pub(crate) struct Inner {
     pub(crate) database: Arc<Database>,
     pub(crate) objects: Objects,
     pub(crate) packs: Packs,
+    /// Places for instances that are in memory whole while they come.
+    pub(crate) in_memory: Arc<Semaphore>,
     pub(crate) committer: Committer,
     pub(crate) newest: watch::Sender<i64>,
     pub(crate) believed: Believed,
@@ -69,6 +72,7 @@ impl Archive {
             database,
             packs: Packs::open(&config.data_dir.join("spool"), Naming::new(objects.lock()))?,
             objects,
+            in_memory: Arc::new(Semaphore::new(WHOLE)),
             newest,
             believed: Believed::default(),
             sign_ins: SignIns::default(),

@@ -24,9 +24,14 @@ use std::{
     io::{BufReader, Cursor, Read, Seek},
     sync::Arc,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A larger instance is written to a file as it comes.
 const IN_MEMORY: usize = 1 << 20;
+/// So many instances may be in memory whole at a time, whoever sends them; of further ones only so many bytes, and they go
+/// to a file sooner.
+pub(crate) const WHOLE: usize = 256;
+const BEYOND: usize = 16 << 10;
 /// Bytes gathered before they go to that file in one go.
 const BUFFER: usize = 256 << 10;
 
@@ -140,6 +145,8 @@ pub struct Incoming {
 pub(crate) struct Body {
     buffer: Vec<u8>,
     file: Option<Growing>,
+    /// To be in memory whole.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Archive {
@@ -168,7 +175,9 @@ impl Archive {
 
 impl Incoming {
     pub(crate) fn new(archive: Arc<Inner>, origin: Origin) -> Self {
-        Self { archive, origin, body: Body::default(), len: 0, digest: Digest::default() }
+        let place = Arc::clone(&archive.in_memory).try_acquire_owned().ok();
+        let body = Body { place, ..Body::default() };
+        Self { archive, origin, body, len: 0, digest: Digest::default() }
     }
 
     /// Appends bytes of a Part 10 file (preamble and meta included; see `pacs_core::part10::write_meta`).
@@ -221,7 +230,8 @@ impl Incoming {
             let mut file = body.file.take().map_or_else(|| archive.packs.grow(), Ok)?;
             file.write(&body.buffer)?;
             body.buffer.clear();
-            Ok(Body { buffer: body.buffer, file: Some(file) })
+            body.buffer.shrink_to(BUFFER);
+            Ok(Body { buffer: body.buffer, file: Some(file), place: None })
         });
         // After a failure what follows would start in the middle: its header is not found, and it is refused.
         self.body = written.await.inspect_err(|error| self.archive.heed(error))?;
@@ -240,14 +250,19 @@ impl Inner {
 
 impl Body {
     fn is_full(&self) -> bool {
-        self.buffer.len() >= if self.file.is_some() { BUFFER } else { IN_MEMORY }
+        let most = match (&self.file, &self.place) {
+            (Some(_), _) => BUFFER,
+            (None, Some(_)) => IN_MEMORY,
+            (None, None) => BEYOND,
+        };
+        self.buffer.len() >= most
     }
 
     /// Nothing more comes.
     fn finish(&mut self) -> Result<(), ArchiveError> {
         if let Some(file) = &mut self.file {
             file.write(&self.buffer)?;
-            self.buffer.clear();
+            self.buffer = Vec::new();
         }
         Ok(())
     }

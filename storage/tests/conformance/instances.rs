@@ -261,3 +261,31 @@ async fn real_instances_come_back_byte_for_byte_with_all_their_frames() {
     }
     assert!(stored > 100, "{stored}");
 }
+
+/// Data Set Trailing Padding (PS3.10 §7.2) of so many bytes.
+fn padded(mut part10: Vec<u8>, len: u32) -> Vec<u8> {
+    part10.extend(b"\xFC\xFF\xFC\xFFOB\0\0");
+    part10.extend(len.to_le_bytes());
+    part10.resize(part10.len() + len as usize, 0);
+    part10
+}
+
+#[tokio::test]
+async fn more_come_at_once_than_are_held_in_memory() {
+    everywhere(async |archive| {
+        let mut coming = Vec::new();
+        for n in 0..300 {
+            let file = padded(Slice::new("1.1", "1.1.1", &format!("1.1.1.{n}")).part10(), 40 << 10);
+            let mut incoming = archive.receive(Origin::Room("test")).await.expect("room");
+            incoming.write(&file).await.expect("written");
+            coming.push((incoming, file));
+        }
+        for (incoming, file) in coming {
+            let ingested = incoming.commit(&Expected::default()).await.expect("committed");
+            let stored =
+                archive.instance(&uid("1.1"), &uid("1.1.1"), &ingested.sop_instance, None).await.expect("held");
+            assert!(everything(&archive, &stored).await == file, "{}", ingested.sop_instance);
+        }
+    })
+    .await;
+}
