@@ -133,9 +133,7 @@ mod tests {
     }
 
     fn frames_said(frames: u32) -> Element {
-        let text = frames.to_string();
-        let value = Value::Bytes(text.as_bytes().into());
-        Element { tag: tags::NUMBER_OF_FRAMES, vr: VR::IS, offset: 0, len: text.len() as u64, value }
+        Element::of_text(tags::NUMBER_OF_FRAMES, VR::IS, &frames.to_string())
     }
 
     fn native_image(bits: u16, frames: u32, len: u64) -> DataSet {

@@ -100,8 +100,7 @@ mod tests {
     use dicom_core::VR;
 
     fn text(tag: Tag, vr: VR, text: &str) -> Element {
-        let value = Value::Bytes(text.as_bytes().into());
-        Element { tag, vr, offset: 0, len: text.len() as u64, value }
+        Element::of_text(tag, vr, text)
     }
 
     /// The least that is an instance, and `more`.

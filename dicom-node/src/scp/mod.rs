@@ -21,7 +21,7 @@ use crate::{
     config::NodeConfig,
     dimse::{CommandSet, command::field, status},
 };
-use ::storage::Archive;
+use ::storage::{Archive, ArchiveError, AuditAction, AuditRecord};
 use pacs_core::{
     AeTitle, Failure, Uid,
     ups::{UPS_EVENT, UPS_PUSH},
@@ -34,6 +34,15 @@ pub struct Caller<'a> {
     pub config: &'a NodeConfig,
     pub calling: &'a AeTitle,
     pub address: &'a str,
+}
+
+impl Caller<'_> {
+    /// Writes down that the caller has read something, of a study where there is one.
+    async fn has_read(&self, what: String, study: Option<String>) -> Result<(), ArchiveError> {
+        let (actor, origin) = (self.calling.to_string(), self.address.to_owned());
+        let action = AuditAction::Read;
+        self.archive.audit(&AuditRecord { at: 0, action, actor, origin, success: true, study, detail: what }).await
+    }
 }
 
 /// A request under way: its data set may still be coming.

@@ -10,7 +10,7 @@ use pacs_core::{
     Uid,
     mpps::{MPPS, MPPS_RETRIEVE},
 };
-use storage::{ArchiveError, AuditAction, AuditRecord};
+use storage::ArchiveError;
 
 /// Does what is asked and tells how that went.
 pub async fn answer(caller: &Caller<'_>, request: &Request) -> Answer {
@@ -78,15 +78,7 @@ async fn set(caller: &Caller<'_>, request: &Request) -> Result<Answer, Refused> 
 async fn get(caller: &Caller<'_>, request: &Request) -> Result<Answer, Refused> {
     request.is_of(&[MPPS, MPPS_RETRIEVE])?;
     let step = caller.archive.performed_step(&request.named_instance()?).await?;
-    let record = AuditRecord {
-        at: 0,
-        action: AuditAction::Read,
-        actor: caller.calling.to_string(),
-        origin: caller.address.to_owned(),
-        success: true,
-        study: Some(step.study.to_string()),
-        detail: format!("performed procedure step {}", step.sop_instance),
-    };
-    caller.archive.audit(&record).await?;
+    let what = format!("performed procedure step {}", step.sop_instance);
+    caller.has_read(what, Some(step.study.to_string())).await?;
     Ok(request.got(&step.item, status::ATTRIBUTE_LIST_ERROR))
 }

@@ -11,7 +11,7 @@ use pacs_core::{
     AeTitle, Item, Uid, tags,
     ups::{State, UPS_EVENT, UPS_PULL, UPS_PUSH, UPS_QUERY, UPS_WATCH, UpsError, Warning},
 };
-use storage::{ArchiveError, AuditAction, AuditRecord, Notification, Subscription};
+use storage::{ArchiveError, Notification, Subscription};
 
 /// All of the service class: a workitem is of the first, and some peers name the one they negotiated.
 const CLASSES: [&str; 5] = [UPS_PUSH, UPS_WATCH, UPS_PULL, UPS_EVENT, UPS_QUERY];
@@ -95,16 +95,8 @@ async fn get(caller: &Caller<'_>, request: &Request) -> Result<Answer, Refused> 
     is_by(request, &[UPS_PUSH, UPS_PULL, UPS_WATCH])?;
     let workitem = caller.archive.workitem(&request.named_instance()?).await?;
     let study = workitem.item.text(tags::STUDY_INSTANCE_UID);
-    let record = AuditRecord {
-        at: 0,
-        action: AuditAction::Read,
-        actor: caller.calling.to_string(),
-        origin: caller.address.to_owned(),
-        success: true,
-        study: Some(study.to_owned()).filter(|study| !study.is_empty()),
-        detail: format!("workitem {}", workitem.sop_instance),
-    };
-    caller.archive.audit(&record).await?;
+    let study = Some(study.to_owned()).filter(|study| !study.is_empty());
+    caller.has_read(format!("workitem {}", workitem.sop_instance), study).await?;
     Ok(request.got(&workitem.item, status::OPTIONAL_ATTRIBUTES))
 }
 

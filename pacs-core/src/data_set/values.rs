@@ -62,6 +62,11 @@ impl Number {
 }
 
 impl Element {
+    /// One that holds a text as its value, which its character set and length must allow.
+    pub fn of_text(tag: Tag, vr: VR, text: &str) -> Self {
+        Self { tag, vr, offset: 0, len: text.len() as u64, value: Value::Bytes(text.as_bytes().into()) }
+    }
+
     /// The kept bytes of the value field.
     pub fn bytes(&self) -> Option<&[u8]> {
         match &self.value {

@@ -152,12 +152,8 @@ fn put(element: &mut Element, text: &str) -> bool {
     true
 }
 
-fn element(tag: Tag, vr: VR, text: &str) -> Element {
-    Element { tag, vr, offset: 0, len: text.len() as u64, value: Value::Bytes(text.as_bytes().into()) }
-}
-
 fn set(data_set: &mut DataSet, tag: Tag, vr: VR, text: &str) {
-    insert(data_set, element(tag, vr, text));
+    insert(data_set, Element::of_text(tag, vr, text));
 }
 
 /// In place of what is there, in ascending order of tags.
@@ -173,9 +169,9 @@ fn tell(data_set: &mut DataSet, profile: &Profile) {
     for (code, meaning) in profile.methods() {
         let mut item = DataSet { elements: Vec::new(), character_set: data_set.character_set.clone() };
         item.elements = vec![
-            element(tags::CODE_VALUE, VR::SH, code),
-            element(tags::CODING_SCHEME_DESIGNATOR, VR::SH, "DCM"),
-            element(tags::CODE_MEANING, VR::LO, meaning),
+            Element::of_text(tags::CODE_VALUE, VR::SH, code),
+            Element::of_text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, "DCM"),
+            Element::of_text(tags::CODE_MEANING, VR::LO, meaning),
         ];
         items.push(item);
     }
@@ -204,10 +200,6 @@ mod tests {
 
     const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 
-    fn text(tag: Tag, vr: VR, value: &str) -> Element {
-        element(tag, vr, value)
-    }
-
     fn sequence(tag: Tag, items: Vec<DataSet>) -> Element {
         Element { tag, vr: VR::SQ, offset: 0, len: 0, value: Value::Sequence(items) }
     }
@@ -218,31 +210,31 @@ mod tests {
 
     fn instance(patient_id: &str) -> DataSet {
         let referenced = of(vec![
-            text(tags::REFERENCED_SOP_CLASS_UID, VR::UI, CT),
-            text(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, "1.2.3"),
+            Element::of_text(tags::REFERENCED_SOP_CLASS_UID, VR::UI, CT),
+            Element::of_text(tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, "1.2.3"),
         ]);
         let requested = of(vec![
-            text(tags::SCHEDULED_PROCEDURE_STEP_ID, VR::SH, "S1"),
-            text(tags::ACCESSION_NUMBER, VR::SH, "ACC-77"),
+            Element::of_text(tags::SCHEDULED_PROCEDURE_STEP_ID, VR::SH, "S1"),
+            Element::of_text(tags::ACCESSION_NUMBER, VR::SH, "ACC-77"),
         ]);
         of(vec![
-            text(tags::SOP_CLASS_UID, VR::UI, CT),
-            text(tags::SOP_INSTANCE_UID, VR::UI, "1.2.3"),
-            text(tags::STUDY_DATE, VR::DA, "20260301"),
-            text(tags::STUDY_TIME, VR::TM, "101500"),
-            text(tags::ACCESSION_NUMBER, VR::SH, "ACC-77"),
-            text(tags::STUDY_DESCRIPTION, VR::LO, "CT Chest 张三"),
+            Element::of_text(tags::SOP_CLASS_UID, VR::UI, CT),
+            Element::of_text(tags::SOP_INSTANCE_UID, VR::UI, "1.2.3"),
+            Element::of_text(tags::STUDY_DATE, VR::DA, "20260301"),
+            Element::of_text(tags::STUDY_TIME, VR::TM, "101500"),
+            Element::of_text(tags::ACCESSION_NUMBER, VR::SH, "ACC-77"),
+            Element::of_text(tags::STUDY_DESCRIPTION, VR::LO, "CT Chest 张三"),
             sequence(tags::REFERENCED_IMAGE_SEQUENCE, vec![referenced]),
-            text(Tag(0x0009, 0x0010), VR::LO, "ACME"),
-            text(Tag(0x0009, 0x1001), VR::LO, "张三"),
-            text(tags::PATIENT_NAME, VR::PN, "Zhang^San=张^三"),
-            text(tags::PATIENT_ID, VR::LO, patient_id),
-            text(tags::PATIENT_AGE, VR::AS, "056Y"),
-            text(tags::STUDY_INSTANCE_UID, VR::UI, "1.2"),
-            text(tags::ROWS, VR::US, "\u{10}\0"),
+            Element::of_text(Tag(0x0009, 0x0010), VR::LO, "ACME"),
+            Element::of_text(Tag(0x0009, 0x1001), VR::LO, "张三"),
+            Element::of_text(tags::PATIENT_NAME, VR::PN, "Zhang^San=张^三"),
+            Element::of_text(tags::PATIENT_ID, VR::LO, patient_id),
+            Element::of_text(tags::PATIENT_AGE, VR::AS, "056Y"),
+            Element::of_text(tags::STUDY_INSTANCE_UID, VR::UI, "1.2"),
+            Element::of_text(tags::ROWS, VR::US, "\u{10}\0"),
             sequence(tags::REQUEST_ATTRIBUTES_SEQUENCE, vec![requested]),
-            text(Tag(0x6000, 0x3000), VR::OW, "ab"),
-            text(tags::PIXEL_DATA, VR::OW, "ab"),
+            Element::of_text(Tag(0x6000, 0x3000), VR::OW, "ab"),
+            Element::of_text(tags::PIXEL_DATA, VR::OW, "ab"),
         ])
     }
 
@@ -323,7 +315,7 @@ mod tests {
         let key = Key::from([7; 32]);
         let of_class = |class: &str, allow_burned_in| {
             let mut data_set = instance("P1");
-            data_set.elements[0] = text(tags::SOP_CLASS_UID, VR::UI, class);
+            data_set.elements[0] = Element::of_text(tags::SOP_CLASS_UID, VR::UI, class);
             let before = data_set.clone();
             let done = deidentify(&mut data_set, &Profile { allow_burned_in, ..Profile::default() }, &key);
             (done, data_set == before)

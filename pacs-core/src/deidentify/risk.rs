@@ -67,21 +67,14 @@ fn is_below(uid: &str, prefix: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data_set::{Element, Value};
+    use crate::data_set::Element;
     use dicom_core::{Tag, VR};
 
     fn risk(class: &str, more: &[(Tag, &str)]) -> Option<Risk> {
-        let element = |tag, vr, text: &str| Element {
-            tag,
-            vr,
-            offset: 0,
-            len: text.len() as u64,
-            value: Value::Bytes(text.as_bytes().into()),
-        };
         let mut data_set = DataSet::default();
         let class = format!("1.2.840.10008.5.1.4.1.1.{class}");
-        data_set.elements.push(element(tags::SOP_CLASS_UID, VR::UI, &class));
-        data_set.elements.extend(more.iter().map(|(tag, text)| element(*tag, VR::CS, text)));
+        data_set.elements.push(Element::of_text(tags::SOP_CLASS_UID, VR::UI, &class));
+        data_set.elements.extend(more.iter().map(|(tag, text)| Element::of_text(*tag, VR::CS, text)));
         Risk::of(&data_set)
     }
 

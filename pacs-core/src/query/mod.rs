@@ -155,8 +155,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn text(tag: Tag, vr: VR, text: &str) -> Element {
-        let value = Value::Bytes(text.as_bytes().into());
-        Element { tag, vr, offset: 0, len: text.len() as u64, value }
+        Element::of_text(tag, vr, text)
     }
 
     fn identifier(level: &str, keys: &[(Tag, VR, &str)]) -> DataSet {

@@ -150,12 +150,7 @@ impl std::fmt::Display for Coercion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pacs_core::{
-        VR,
-        character_set::CharacterSet,
-        data_set::{Element, Value},
-        tags,
-    };
+    use pacs_core::{VR, character_set::CharacterSet, data_set::Element, tags};
 
     fn coercion(set: &[(&str, Option<&str>)], map: &[(&str, &str, &str)]) -> Coercion {
         let mut coercion = Coercion::default();
@@ -169,17 +164,10 @@ mod tests {
     }
 
     fn received() -> DataSet {
-        let element = |tag, vr, text: &str| Element {
-            tag,
-            vr,
-            offset: 0,
-            len: text.len() as u64,
-            value: Value::Bytes(text.as_bytes().into()),
-        };
         let elements = vec![
-            element(tags::STATION_NAME, VR::SH, "CT1"),
-            element(tags::PATIENT_ID, VR::LO, "4711"),
-            element(tags::BODY_PART_EXAMINED, VR::CS, "THX"),
+            Element::of_text(tags::STATION_NAME, VR::SH, "CT1"),
+            Element::of_text(tags::PATIENT_ID, VR::LO, "4711"),
+            Element::of_text(tags::BODY_PART_EXAMINED, VR::CS, "THX"),
         ];
         DataSet { elements, character_set: CharacterSet::utf_8() }
     }
