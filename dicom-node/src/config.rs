@@ -1,6 +1,6 @@
 //! Settings of the DICOM node.
 
-use crate::tls::TlsConfig;
+use crate::{association::supported::Taken, tls::TlsConfig};
 use pacs_core::{
     AeTitle,
     query::{View, Zone},
@@ -21,6 +21,8 @@ pub struct NodeConfig {
     pub virtual_archives: Vec<VirtualArchive>,
     /// Peers on this machine's loopback interface may store and query under any AE title.
     pub open_to_loopback: bool,
+    /// Also take instances of SOP Classes that the standard has retired.
+    pub accept_retired_sop_classes: bool,
     /// Also take instances of private SOP Classes.
     pub accept_unknown_sop_classes: bool,
     /// Also take private transfer syntaxes and ones newer than this version, as explicit VR little endian.
@@ -74,6 +76,7 @@ impl Default for NodeConfig {
             aliases: Vec::new(),
             virtual_archives: Vec::new(),
             open_to_loopback: true,
+            accept_retired_sop_classes: true,
             accept_unknown_sop_classes: false,
             accept_unknown_transfer_syntaxes: false,
             preferred_transfer_syntaxes: Vec::new(),
@@ -97,7 +100,7 @@ impl Default for NodeConfig {
 impl NodeConfig {
     /// The smallest `max_pdu_length` that leaves room for a value beside its headers, and the largest that keeps 64
     /// associations in 1 GiB.
-    const PDU_LENGTHS: std::ops::RangeInclusive<u32> = 4096..=16 << 20;
+    pub(crate) const PDU_LENGTHS: std::ops::RangeInclusive<u32> = 4096..=16 << 20;
 
     /// Says what cannot work.
     pub fn check(&self) -> Result<(), crate::NodeError> {
@@ -118,6 +121,11 @@ impl NodeConfig {
             return fault("a time limit of 0 seconds ends every association");
         }
         Ok(())
+    }
+
+    /// Which Storage SOP Classes are taken beside those in force.
+    pub fn taken(&self) -> Taken {
+        Taken { retired: self.accept_retired_sop_classes, private: self.accept_unknown_sop_classes }
     }
 
     /// What is seen under one of our AE titles; `None` if we do not answer to it.

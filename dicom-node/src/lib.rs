@@ -17,6 +17,7 @@
 //! | `places` | associations under way, of all and of each peer | |
 //! | `session` | one association: machine, clock and services joined | |
 //! | `wire` | the only sockets | |
+//! | [`conformance`] | what the node says of itself | PS3.2 |
 //! | [`config`], [`error`] | settings and failures | |
 //!
 //! Absent on purpose: no data set is ever held whole on its way in, whatever its size; nothing is answered with success
@@ -27,6 +28,7 @@ pub mod association;
 mod availability;
 mod commitment;
 pub mod config;
+pub mod conformance;
 pub mod dimse;
 pub mod error;
 mod forwarding;

@@ -13,6 +13,7 @@ use crate::{
     },
     commitment::{Delivery, Requesters},
     config::NodeConfig,
+    conformance::statuses,
     dimse::{Assembler, CommandSet, Part, command::field, message},
     pdu::{Abort, Pdv},
     places::{Place, Places},
@@ -416,7 +417,9 @@ impl<S: Transport> Session<S> {
     }
 
     async fn respond_with(&mut self, context: u8, response: &CommandSet, data_set: Option<&Bytes>) -> Option<Event> {
-        let send_max = self.association.as_ref()?.agreement.send_max;
+        let agreement = &self.association.as_ref()?.agreement;
+        let (agreed, send_max) = (agreement.contexts.get(&context)?, agreement.send_max);
+        debug_assert!(statuses::is_stated(agreed.service, response), "not stated: {:?} {response:?}", agreed.service);
         let mut out = Vec::new();
         message::write(&mut out, context, response, data_set, send_max);
         self.send(&out).await

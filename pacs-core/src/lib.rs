@@ -27,6 +27,7 @@
 //! | [`finding`] | findings ↔ Structured Report | PS3.16 TID 1500 |
 //! | [`fingerprint`] | which certificate | |
 //! | [`admission`] | how many connections a host may hold | |
+//! | [`statement`] | the text of a conformance statement | PS3.2 |
 //! | [`status`] | the one table from failure to DIMSE and HTTP status | PS3.7 Annex C |
 
 pub mod admission;
@@ -54,6 +55,7 @@ pub mod query;
 #[cfg(all(feature = "encode", not(target_family = "wasm")))]
 pub mod recompress;
 pub mod sop_class;
+pub mod statement;
 pub mod status;
 pub mod transfer_syntax;
 pub mod uid;

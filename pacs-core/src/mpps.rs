@@ -77,7 +77,7 @@ pub struct Performed {
 
 /// Attributes that must have a value when a step is created (PS3.4 Table F.7.2-1, type 1). Those that may be empty may be
 /// missing too: many modalities leave them out.
-const NEEDED: [(Tag, &str); 7] = [
+pub const NEEDED: [(Tag, &str); 7] = [
     (tags::SCHEDULED_STEP_ATTRIBUTES_SEQUENCE, "ScheduledStepAttributesSequence"),
     (tags::PERFORMED_PROCEDURE_STEP_ID, "PerformedProcedureStepID"),
     (tags::PERFORMED_STATION_AE_TITLE, "PerformedStationAETitle"),
@@ -88,7 +88,7 @@ const NEEDED: [(Tag, &str); 7] = [
 ];
 
 /// Attributes that are as they were created (PS3.4 Table F.7.2-1).
-const FIXED: [Tag; 17] = [
+pub const FIXED: [Tag; 17] = [
     tags::SCHEDULED_STEP_ATTRIBUTES_SEQUENCE,
     tags::PATIENT_NAME,
     tags::PATIENT_ID,
@@ -182,13 +182,15 @@ pub fn modify(held: &Item, mut modification: Item) -> Result<Modified, MppsError
     Ok(Modified { item, performed, kept })
 }
 
-/// What a step must have in the end (PS3.4 Table F.7.2-1, Final State). A step that was discontinued before anything was
-/// acquired has no series.
+/// Attributes that must have a value in the end (PS3.4 Table F.7.2-1, Final State).
+pub const NEEDED_IN_THE_END: [(Tag, &str); 2] = [
+    (tags::PERFORMED_PROCEDURE_STEP_END_DATE, "PerformedProcedureStepEndDate"),
+    (tags::PERFORMED_PROCEDURE_STEP_END_TIME, "PerformedProcedureStepEndTime"),
+];
+
+/// What a step must have in the end. A step that was discontinued before anything was acquired has no series.
 fn check_final(item: &Item, status: PerformedStatus) -> Result<(), MppsError> {
-    for (tag, keyword) in [
-        (tags::PERFORMED_PROCEDURE_STEP_END_DATE, "PerformedProcedureStepEndDate"),
-        (tags::PERFORMED_PROCEDURE_STEP_END_TIME, "PerformedProcedureStepEndTime"),
-    ] {
+    for (tag, keyword) in NEEDED_IN_THE_END {
         if !item.has_value(tag) {
             return Err(MppsError::NoValue(keyword));
         }

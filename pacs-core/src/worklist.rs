@@ -135,15 +135,17 @@ pub fn change_step(item: &mut Item, change: impl FnOnce(&mut Item)) {
     item.put_items(STEP, vec![step]);
 }
 
-/// Reads an item of one step; what a worklist has to return and cannot make up must be there (PS3.4 Table K.6-1).
+/// What a worklist has to return and cannot make up (PS3.4 Table K.6-1): of the order, and of its step.
+pub const NEEDED: [(Tag, &str); 2] = [(tags::PATIENT_NAME, "PatientName"), (tags::PATIENT_ID, "PatientID")];
+pub const NEEDED_OF_STEP: [(Tag, &str); 2] =
+    [(tags::MODALITY, "Modality"), (tags::SCHEDULED_PROCEDURE_STEP_START_DATE, "ScheduledProcedureStepStartDate")];
+
+/// Reads an item of one step.
 pub fn order(item: &Item) -> Result<Order, WorklistError> {
     let step = step(item);
-    for (of, tag, keyword) in [
-        (item, tags::PATIENT_NAME, "PatientName"),
-        (item, tags::PATIENT_ID, "PatientID"),
-        (&step, tags::MODALITY, "Modality"),
-        (&step, tags::SCHEDULED_PROCEDURE_STEP_START_DATE, "ScheduledProcedureStepStartDate"),
-    ] {
+    let of_order = NEEDED.into_iter().map(|(tag, keyword)| (item, tag, keyword));
+    let of_step = NEEDED_OF_STEP.into_iter().map(|(tag, keyword)| (&step, tag, keyword));
+    for (of, tag, keyword) in of_order.chain(of_step) {
         if !of.has_value(tag) {
             return Err(WorklistError::Missing(keyword));
         }

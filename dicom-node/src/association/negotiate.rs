@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 /// The smallest maximum of a peer that leaves room for headers and a useful fragment. The standard names none; a peer
 /// that can take less can take no image either.
-const SMALLEST_PEER_MAX: u32 = 128;
+pub(crate) const SMALLEST_PEER_MAX: u32 = 128;
 
 /// An accepted presentation context.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +120,7 @@ fn judge(
     config: &NodeConfig,
 ) -> Result<Context, ContextOutcome> {
     let unsupported = ContextOutcome::AbstractSyntaxNotSupported;
-    let service = service(&proposed.abstract_syntax, config.accept_unknown_sop_classes).ok_or(unsupported)?;
+    let service = service(&proposed.abstract_syntax, config.taken()).ok_or(unsupported)?;
     let abstract_syntax = proposed.abstract_syntax.parse().map_err(|_| unsupported)?;
     let asked = roles::asked(user, &proposed.abstract_syntax);
     let (is_scu, is_scp) = match service {
@@ -164,8 +164,7 @@ fn choose(service: Service, is_to_us: bool, proposed: &[String], config: &NodeCo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::association::supported::PATIENT_ROOT_FIND;
-    use pacs_core::sop_class::{CT_IMAGE_STORAGE, STUDY_ROOT_FIND, VERIFICATION};
+    use pacs_core::sop_class::{CT_IMAGE_STORAGE, PATIENT_ROOT_FIND, STUDY_ROOT_FIND, VERIFICATION};
 
     const IMPLICIT: &str = "1.2.840.10008.1.2";
     const EXPLICIT: &str = "1.2.840.10008.1.2.1";

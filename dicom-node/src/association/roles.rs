@@ -2,7 +2,7 @@
 
 use super::{
     policy::Rights,
-    supported::{Service, service},
+    supported::{Service, Taken, service},
 };
 use crate::{
     config::NodeConfig,
@@ -11,7 +11,7 @@ use crate::{
 use pacs_core::part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME};
 
 /// Instances of one association that are committed together at most; more add memory and no speed.
-const LARGEST_WINDOW: u16 = 16;
+pub(crate) const LARGEST_WINDOW: u16 = 16;
 
 /// What we say of ourselves to a peer with `rights` that asks with `asked`.
 pub fn answer(asked: &UserInformation, rights: Rights, config: &NodeConfig) -> UserInformation {
@@ -64,13 +64,14 @@ pub fn credentials(asked: &UserInformation) -> Option<Credentials<'_>> {
     }
 }
 
-/// We are SCP of everything, so the requestor is SCU; of storage also SCP, if it is to be sent what it asks for by C-GET, and of
-/// storage commitment, if it answers what we asked (PS3.7 §D.3.3.4, PS3.4 §C.5.3.1.1, §J.3.3).
+/// We are SCP of everything, so the requestor is SCU, and of what may be reversed also SCP (PS3.7 §D.3.3.4).
 fn select(role: &RoleSelection, rights: Rights, config: &NodeConfig) -> RoleSelection {
-    let (scu, scp) = match service(&role.sop_class, config.accept_unknown_sop_classes) {
-        Some(Service::Storage) => (rights.store, rights.retrieve),
-        Some(Service::Commitment) => (rights.store, true),
-        Some(_) => (true, false),
+    let service = service(&role.sop_class, config.taken());
+    let is_reversed = service.is_some_and(Service::may_be_reversed);
+    let (scu, scp) = match service {
+        Some(Service::Storage) => (rights.store, rights.retrieve && is_reversed),
+        Some(Service::Commitment) => (rights.store, is_reversed),
+        Some(_) => (true, is_reversed),
         None => (false, false),
     };
     RoleSelection { sop_class: role.sop_class.clone(), scu: role.scu && scu, scp: role.scp && scp }
@@ -82,18 +83,28 @@ pub fn asked(asked: &UserInformation, sop_class: &str) -> (bool, bool) {
     role.map_or((true, false), |role| (role.scu, role.scp))
 }
 
-/// Relational queries, combined date and time, fuzzy names, time zone adjustment, enhanced multi-frame conversion: those of
-/// the query models that we grant (PS3.4 §C.5.1.1), and for retrieval the first alone (§C.5.2.1).
-const GRANTED: [u8; 5] = [1, 1, 1, 1, 0];
+/// What the bytes of the application information of query models stand for (PS3.4 §C.5.1.1).
+pub const NEGOTIATED: [&str; 5] = [
+    "relational queries",
+    "combined matching of date and time",
+    "fuzzy semantic matching of person names",
+    "timezone query adjustment",
+    "enhanced multi-frame image conversion",
+];
+
+/// Those of [`NEGOTIATED`] that we grant for a service, 1 each; for retrieval there is the first alone (PS3.4 §C.5.2.1).
+pub const fn granted(service: Service) -> Option<&'static [u8]> {
+    match service {
+        Service::Find(_) | Service::Worklist | Service::Workitems => Some(&[1, 1, 1, 1, 0]),
+        Service::Move(_) | Service::Get(_) => Some(&[1]),
+        _ => None,
+    }
+}
 
 /// What is granted of what is asked; items of other classes stay unanswered.
 fn extend(asked: &ExtendedNegotiation) -> Option<ExtendedNegotiation> {
-    let most = match service(&asked.sop_class, false)? {
-        Service::Find(_) | Service::Worklist | Service::Workitems => GRANTED.len(),
-        Service::Move(_) | Service::Get(_) => 1,
-        _ => return None,
-    };
-    let granted = asked.information.iter().zip(GRANTED).map(|(asked, granted)| asked & granted).take(most).collect();
+    let most = granted(service(&asked.sop_class, Taken { retired: false, private: false })?)?;
+    let granted = asked.information.iter().zip(most).map(|(asked, granted)| asked & granted).collect();
     Some(ExtendedNegotiation { sop_class: asked.sop_class.clone(), information: granted })
 }
 
@@ -120,8 +131,8 @@ pub fn options(asked: &UserInformation, sop_class: &str) -> QueryOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{association::supported::PATIENT_ROOT_FIND, pdu::UserIdentity};
-    use pacs_core::sop_class::{CT_IMAGE_STORAGE, STUDY_ROOT_FIND};
+    use crate::pdu::UserIdentity;
+    use pacs_core::sop_class::{CT_IMAGE_STORAGE, PATIENT_ROOT_FIND, STUDY_ROOT_FIND};
 
     const ALL: Rights = Rights::ALL;
 

@@ -142,6 +142,20 @@ impl AssociateRj {
     pub const CONGESTION: Self = Self { result: 2, source: 3, reason: 1 };
     pub const LOCAL_LIMIT: Self = Self { result: 2, source: 3, reason: 2 };
 
+    /// All of them, and when each is sent.
+    pub const ALL: [(Self, &str); 7] = [
+        (Self::APPLICATION_CONTEXT, "another application context"),
+        (Self::CALLING_AE_TITLE, "not a peer of ours, or not from its host or with its certificate, or no AE title"),
+        (Self::CALLED_AE_TITLE, "not one of our AE titles"),
+        (Self::NO_REASON, "a maximum PDU length from 1 to 127; a user identity that is not right"),
+        (Self::PROTOCOL_VERSION, "bit 0 of the protocol version is not set"),
+        (
+            Self::LOCAL_LIMIT,
+            "too many associations, in all or of this peer; too many connections that have none yet, in all or from one host",
+        ),
+        (Self::CONGESTION, "the archive does not answer"),
+    ];
+
     /// In words, for logs and the command line.
     pub fn reason_text(&self) -> &'static str {
         match (self.source, self.reason) {

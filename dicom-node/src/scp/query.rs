@@ -16,7 +16,7 @@ use pacs_core::{
     AeTitle, DataSet, Failure, Tag, TransferSyntax, VR,
     character_set::CharacterSet,
     data_set::{Element, Value},
-    query::{Clock, Level, Query, Zone, ZoneError, attribute},
+    query::{Clock, Level, Query, UNIQUE_KEYS, Zone, ZoneError, attribute},
     tags,
 };
 use std::collections::BTreeMap;
@@ -24,6 +24,9 @@ use storage::Row;
 
 /// More keys than any model has attributes only multiply the work for each match.
 const MAX_KEYS: usize = 1024;
+
+/// Keys that are answered whether they are asked for or not (PS3.4 §C.4.1.1.3.2); nothing is matched by them.
+pub const OWN_KEYS: [Tag; 3] = [tags::SPECIFIC_CHARACTER_SET, tags::QUERY_RETRIEVE_LEVEL, tags::RETRIEVE_AE_TITLE];
 
 /// A C-FIND request whose identifier is coming.
 pub struct Find {
@@ -96,7 +99,7 @@ impl Search {
         }
         let is_supported = keys.iter().all(|(tag, key)| is_supported(*tag, key, query.level));
         for tag in unique_keys(query.level) {
-            keys.entry(*tag).or_insert(Key::Value(VR::UI));
+            keys.entry(tag).or_insert(Key::Value(VR::UI));
         }
         let charset = identifier.character_set.clone();
         let level_name = identifier.text(tags::QUERY_RETRIEVE_LEVEL).unwrap_or_default();
@@ -150,8 +153,7 @@ fn item(nested: &BTreeMap<Tag, VR>, row: &Row) -> Option<Fields> {
 
 /// A key to return; `None` for what is no key.
 fn key(element: &Element) -> Option<(Tag, Key)> {
-    let own = [tags::SPECIFIC_CHARACTER_SET, tags::QUERY_RETRIEVE_LEVEL, tags::RETRIEVE_AE_TITLE];
-    if own.contains(&element.tag) || element.tag.element() == 0 {
+    if OWN_KEYS.contains(&element.tag) || element.tag.element() == 0 {
         return None;
     }
     Some((
@@ -177,24 +179,21 @@ fn is_supported(tag: Tag, key: &Key, level: Level) -> bool {
     }
 }
 
-/// The unique keys of a level and of those above (PS3.4 §C.6.1, §C.6.2).
-fn unique_keys(level: Level) -> &'static [Tag] {
-    let all = &[tags::STUDY_INSTANCE_UID, tags::SERIES_INSTANCE_UID, tags::SOP_INSTANCE_UID];
-    match level {
-        Level::Patient => &[],
-        Level::Study => &all[..1],
-        Level::Series => &all[..2],
-        Level::Instance => all,
-    }
+/// The unique keys of a level and of those above, down from the study (PS3.4 §C.6.1, §C.6.2).
+fn unique_keys(level: Level) -> impl Iterator<Item = Tag> {
+    let ours = move |of: Level| of >= Level::Study && of <= level;
+    UNIQUE_KEYS.into_iter().filter(move |(of, ..)| ours(*of)).map(|(_, tag, _)| tag)
 }
 
 impl Root {
     /// Refuses a level that is not of the model (PS3.4 §C.6).
     pub fn refuse(self, level: Level) -> Result<(), Refusal> {
-        let other = match (self, level) {
-            (Self::Study, Level::Patient) => "level PATIENT is not of the Study Root model",
-            (Self::PatientStudyOnly, Level::Series | Level::Instance) => "the model has patients and studies only",
-            _ => return Ok(()),
+        if self.levels().contains(&level) {
+            return Ok(());
+        }
+        let other = match self {
+            Self::Patient | Self::Study => "level PATIENT is not of the Study Root model",
+            Self::PatientStudyOnly => "the model has patients and studies only",
         };
         Err(Refusal::new(Failure::InvalidQuery.dimse(), other))
     }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use pacs_core::{
     DataSet, Failure, Tag, TransferSyntax, Uid, VR,
     character_set::CharacterSet,
-    query::{Condition, Level, Query},
+    query::{Condition, Level, Query, UNIQUE_KEYS},
     tags,
 };
 use std::collections::{BTreeMap, HashSet};
@@ -131,14 +131,6 @@ impl Tally {
         }
     }
 }
-
-/// The unique key of each level (PS3.4 §C.6).
-const UNIQUE_KEYS: [(Level, Tag, &str); 4] = [
-    (Level::Patient, tags::PATIENT_ID, "Patient ID"),
-    (Level::Study, tags::STUDY_INSTANCE_UID, "Study Instance UID"),
-    (Level::Series, tags::SERIES_INSTANCE_UID, "Series Instance UID"),
-    (Level::Instance, tags::SOP_INSTANCE_UID, "SOP Instance UID"),
-];
 
 /// Only unique keys are looked at, and that of the level must have a value or a list of them (PS3.4 §C.4.2.2.1). Those of
 /// the levels above may be missing: relational retrieval.

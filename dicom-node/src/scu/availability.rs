@@ -1,21 +1,18 @@
 //! Instance Availability Notification as user (PS3.4 Annex R).
 
-use super::{Remote, Requestor, ScuError};
+use super::{Remote, Requestor, ScuError, requested};
 use crate::{
     dimse::{CommandSet, command::field},
     scp::identifier::Fields,
 };
-use pacs_core::{
-    Uid,
-    transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN},
-};
+use pacs_core::Uid;
 
-const INSTANCE_AVAILABILITY_NOTIFICATION: &str = "1.2.840.10008.5.1.4.33";
+/// Instance Availability Notification (PS3.4 Annex R).
+pub const INSTANCE_AVAILABILITY_NOTIFICATION: &str = "1.2.840.10008.5.1.4.33";
 
 /// Tells a peer which instances can be fetched: N-CREATE of a notification with this UID.
 pub async fn notify_availability(remote: &Remote, sop_instance: Uid, fields: Fields) -> Result<(), ScuError> {
-    let syntaxes = vec![EXPLICIT_VR_LITTLE_ENDIAN.to_owned(), IMPLICIT_VR_LITTLE_ENDIAN.to_owned()];
-    let proposed = [(INSTANCE_AVAILABILITY_NOTIFICATION.to_owned(), syntaxes)];
+    let proposed = requested(INSTANCE_AVAILABILITY_NOTIFICATION, false);
     let association = Requestor::open(remote, &proposed).await?;
     let request = CommandSet {
         command_field: field::N_CREATE_RQ,

@@ -1,6 +1,6 @@
 //! Storage commitment as user (PS3.4 §J.3): N-ACTION, and the N-EVENT-REPORT that may follow over the same association.
 
-use super::{Remote, Requestor, ScuError, receive_until};
+use super::{Remote, Requestor, ScuError, receive_until, requested};
 use crate::{
     association::supported::STORAGE_COMMITMENT,
     dimse::{Assembler, CommandSet, Part, command::field, message, status},
@@ -10,10 +10,7 @@ use crate::{
         keys::Refusal,
     },
 };
-use pacs_core::{
-    TransferSyntax,
-    transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN},
-};
+use pacs_core::{TransferSyntax, transfer_syntax::EXPLICIT_VR_LITTLE_ENDIAN};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,8 +20,7 @@ pub async fn request_commitment(
     transaction: &Transaction,
     wait: Duration,
 ) -> Result<Option<Report>, ScuError> {
-    let syntaxes = vec![EXPLICIT_VR_LITTLE_ENDIAN.to_owned(), IMPLICIT_VR_LITTLE_ENDIAN.to_owned()];
-    let mut association = Requestor::open(remote, &[(STORAGE_COMMITMENT.to_owned(), syntaxes)]).await?;
+    let mut association = Requestor::open(remote, &requested(STORAGE_COMMITMENT, false)).await?;
     let Some((context, syntax)) = association.contexts.iter().next().map(|(id, syntax)| (*id, syntax.clone())) else {
         association.release().await?;
         return Err(ScuError::NotTaken("Storage Commitment"));

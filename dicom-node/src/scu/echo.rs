@@ -1,13 +1,12 @@
 //! Verification as user (PS3.4 Annex A).
 
-use super::{Remote, Requestor, ScuError};
+use super::{Remote, Requestor, ScuError, requested};
 use crate::dimse::{CommandSet, command::field, message, status};
-use pacs_core::{sop_class::VERIFICATION, transfer_syntax::IMPLICIT_VR_LITTLE_ENDIAN};
+use pacs_core::sop_class::VERIFICATION;
 
 /// Asks a peer whether it is there. Every DICOM application answers, so this is the first step when nothing works.
 pub async fn echo(remote: &Remote) -> Result<(), ScuError> {
-    let proposed = [(VERIFICATION.to_owned(), vec![IMPLICIT_VR_LITTLE_ENDIAN.to_owned()])];
-    let mut association = Requestor::open(remote, &proposed).await?;
+    let mut association = Requestor::open(remote, &requested(VERIFICATION, false)).await?;
     let &context = association.contexts.keys().next().ok_or(ScuError::NotSupported)?;
     let id = association.next_message_id();
     let request = CommandSet {

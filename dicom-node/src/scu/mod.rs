@@ -7,7 +7,7 @@ mod outgoing;
 mod report;
 mod store;
 
-pub use availability::notify_availability;
+pub use availability::{INSTANCE_AVAILABILITY_NOTIFICATION, notify_availability};
 pub use commitment::request_commitment;
 pub use echo::echo;
 pub use outgoing::Instance;
@@ -19,6 +19,7 @@ pub(crate) use store::{send_store, store_request};
 
 use crate::{
     NodeConfig, Tls,
+    association::supported::STORAGE_COMMITMENT,
     dimse::{Assembler, CommandSet, Part},
     pdu::{
         APPLICATION_CONTEXT, Abort, AssociateRj, AssociateRq, ContextOutcome, MAX_CONTEXTS, Pdu, ProposedContext,
@@ -29,6 +30,9 @@ use crate::{
 use pacs_core::{
     AeTitle,
     part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME},
+    sop_class::VERIFICATION,
+    transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN},
+    ups::UPS_EVENT,
 };
 use std::{collections::BTreeMap, io, time::Duration};
 use storage::Peer;
@@ -40,9 +44,9 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 /// How long a connection may take to open.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long an answer may take: a peer may be busy writing a large instance to a slow disk.
-const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 /// A peer to call.
 #[derive(Debug, Clone)]
@@ -67,6 +71,65 @@ impl Remote {
             tls: peer.tls.then(|| tls.clone()),
         })
     }
+}
+
+/// A SOP Class that we ask others for, other than those of the instances that we send.
+pub struct Requested {
+    pub uid: &'static str,
+    /// As PS3.6 Table A-1 has it.
+    pub name: &'static str,
+    pub transfer_syntaxes: &'static [&'static str],
+    /// We propose to be SCP, to report.
+    pub is_scp: bool,
+    pub when: &'static str,
+}
+
+const PLAIN: &[&str] = &[EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN];
+
+/// All of them.
+pub static REQUESTED: [Requested; 5] = [
+    Requested {
+        uid: VERIFICATION,
+        name: "Verification",
+        transfer_syntaxes: &[IMPLICIT_VR_LITTLE_ENDIAN],
+        is_scp: false,
+        when: "`pacs echo`, `pacs doctor`, the page of devices",
+    },
+    Requested {
+        uid: STORAGE_COMMITMENT,
+        name: "Storage Commitment Push Model",
+        transfer_syntaxes: PLAIN,
+        is_scp: false,
+        when: "N-ACTION for what was sent on by rule",
+    },
+    Requested {
+        uid: STORAGE_COMMITMENT,
+        name: "Storage Commitment Push Model",
+        transfer_syntaxes: PLAIN,
+        is_scp: true,
+        when: "N-EVENT-REPORT to who asked us",
+    },
+    Requested {
+        uid: UPS_EVENT,
+        name: "Unified Procedure Step - Event",
+        transfer_syntaxes: PLAIN,
+        is_scp: true,
+        when: "N-EVENT-REPORT to subscribers",
+    },
+    Requested {
+        uid: INSTANCE_AVAILABILITY_NOTIFICATION,
+        name: "Instance Availability Notification",
+        transfer_syntaxes: PLAIN,
+        is_scp: false,
+        when: "N-CREATE for a series that is complete",
+    },
+];
+
+/// What to propose of one of them.
+fn requested(uid: &str, is_scp: bool) -> Vec<(String, Vec<String>)> {
+    let ours = REQUESTED.iter().filter(|requested| requested.uid == uid && requested.is_scp == is_scp);
+    let syntaxes = |requested: &Requested| requested.transfer_syntaxes.iter().map(|uid| (*uid).to_owned()).collect();
+    ours.map(|requested| (requested.uid.to_owned(), syntaxes(requested))).collect()
 }
 
 type Stream = Either<TcpStream, TlsStream<TcpStream>>;

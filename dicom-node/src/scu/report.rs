@@ -1,15 +1,12 @@
 //! N-EVENT-REPORT over an association of our own (PS3.4 §J.3.3, §CC.2.4): we open it, and stay SCP.
 
-use super::{Remote, Requestor, ScuError};
+use super::{Remote, Requestor, ScuError, requested};
 use crate::{
     dimse::{CommandSet, message, status},
     pdu::RoleSelection,
     scp::identifier::{Fields, write},
 };
-use pacs_core::{
-    character_set::CharacterSet,
-    transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN},
-};
+use pacs_core::{character_set::CharacterSet, transfer_syntax::EXPLICIT_VR_LITTLE_ENDIAN};
 
 /// What is reported.
 pub struct EventReport {
@@ -22,9 +19,8 @@ pub struct EventReport {
 
 /// Tells a peer what happened; done when it has answered that it has heard.
 pub async fn report(remote: &Remote, report: EventReport) -> Result<(), ScuError> {
-    let syntaxes = vec![EXPLICIT_VR_LITTLE_ENDIAN.to_owned(), IMPLICIT_VR_LITTLE_ENDIAN.to_owned()];
     let role = RoleSelection { sop_class: report.sop_class.to_owned(), scu: false, scp: true };
-    let proposed = [(report.sop_class.to_owned(), syntaxes)];
+    let proposed = requested(report.sop_class, true);
     let association = Requestor::open_as(remote, &proposed, vec![role]).await?;
     association.ask(report.request, report.fields, "event reports").await
 }

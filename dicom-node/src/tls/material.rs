@@ -9,13 +9,25 @@ use super::{
 };
 use std::sync::Arc;
 use tokio_rustls::rustls::{
-    ClientConfig, Error, RootCertStore, ServerConfig,
+    ClientConfig, Error, RootCertStore, ServerConfig, SupportedProtocolVersion,
     client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
+
+/// What can be agreed on in a handshake, in order of preference: versions, cipher suites, key exchange groups.
+pub fn offered() -> (Vec<String>, Vec<String>, Vec<String>) {
+    let provider = aws_lc_rs::default_provider();
+    let named = |text: String| text.trim_start_matches("TLSv").replace('_', ".");
+    let versions = VERSIONS.iter().map(|version| named(format!("{:?}", version.version))).collect();
+    let suites =
+        provider.cipher_suites.iter().map(|suite| format!("{:?}", suite.suite()).replacen("TLS13", "TLS", 1)).collect();
+    (versions, suites, provider.kx_groups.iter().map(|group| format!("{:?}", group.name())).collect())
+}
+
+const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 
 /// What the files make possible.
 pub(super) struct Material {
@@ -89,7 +101,7 @@ fn server(
     provider: &Arc<CryptoProvider>,
 ) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
-        .with_protocol_versions(&[&TLS13, &TLS12])
+        .with_protocol_versions(&VERSIONS)
         .map_err(|source| TlsError::Unusable { setting: Setting::Certificate, source })?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::clone(identity))));
@@ -105,7 +117,7 @@ fn client(
     provider: &Arc<CryptoProvider>,
 ) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
-        .with_protocol_versions(&[&TLS13, &TLS12])
+        .with_protocol_versions(&VERSIONS)
         .map_err(|source| TlsError::Unusable { setting: Setting::Ca, source })?
         .with_root_certificates(roots);
     let mut config = match identity {

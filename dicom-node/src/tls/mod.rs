@@ -17,6 +17,7 @@ pub use certificate::Certificate;
 pub use config::TlsConfig;
 pub use error::TlsError;
 pub use files::Setting;
+pub use material::offered;
 
 use files::Files;
 use material::Material;

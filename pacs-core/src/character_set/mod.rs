@@ -26,6 +26,13 @@ pub struct CharacterSet {
     is_extended: bool,
 }
 
+/// The Defined Terms that are understood, in the standard's spelling: without and with code extensions.
+pub fn defined_terms() -> (Vec<String>, Vec<String>) {
+    let whole = ["ISO_IR 192", "GB18030", "GBK"].map(Repertoire::of).into_iter();
+    let without = Repertoire::alone().chain(whole).map(|set| set.term(false));
+    (without.collect(), Repertoire::extending().map(|set| set.term(true)).collect())
+}
+
 /// More terms than any sender has use for are not looked at.
 const TERMS: usize = 16;
 

@@ -98,6 +98,17 @@ impl Repertoire {
         }
     }
 
+    /// The sets with a Defined Term for code extensions (PS3.3 Tables C.12-3, C.12-4); romaji and JIS C 6226 have none.
+    pub(super) fn extending() -> impl Iterator<Item = Self> {
+        REGISTER.iter().filter(|set| !["14", "42"].contains(&set.number)).map(Self::Registered)
+    }
+
+    /// Those with one for use without (PS3.3 Table C.12-2), beside the default repertoire.
+    pub(super) fn alone() -> impl Iterator<Item = Self> {
+        let is_alone = |set: &&Registered| set.area == Area::G1 && !matches!(set.graphic, Graphic::Double { .. });
+        REGISTER.iter().filter(is_alone).map(Self::Registered)
+    }
+
     /// The Defined Term, with or without code extensions.
     pub(super) fn term(&self, is_extended: bool) -> String {
         match self {

@@ -199,3 +199,14 @@ proptest! {
         prop_assert_eq!(bytes.as_deref(), Some(text.as_bytes()));
     }
 }
+
+#[test]
+fn the_terms_of_the_standard_are_told() {
+    let (without, with) = defined_terms();
+    for term in ["ISO_IR 100", "ISO_IR 13", "ISO_IR 203", "ISO_IR 192", "GB18030", "GBK"] {
+        assert!(without.iter().any(|told| told == term), "{term}");
+    }
+    assert_eq!((without.len(), with.len()), (15, 17));
+    assert!(!without.iter().any(|told| ["ISO_IR 87", "ISO_IR 6"].contains(&told.as_str())));
+    assert!(["ISO 2022 IR 6", "ISO 2022 IR 159"].iter().all(|term| with.iter().any(|told| told == term)));
+}

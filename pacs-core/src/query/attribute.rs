@@ -128,6 +128,14 @@ pub static ATTRIBUTES: &[Attribute] = &[
     ),
 ];
 
+/// The unique key of each level (PS3.4 §C.6.1.1, §C.6.2.1), with its name.
+pub const UNIQUE_KEYS: [(Level, Tag, &str); 4] = [
+    (Level::Patient, tags::PATIENT_ID, "Patient ID"),
+    (Level::Study, tags::STUDY_INSTANCE_UID, "Study Instance UID"),
+    (Level::Series, tags::SERIES_INSTANCE_UID, "Series Instance UID"),
+    (Level::Instance, tags::SOP_INSTANCE_UID, "SOP Instance UID"),
+];
+
 const fn stored(level: Level, tag: Tag, keyword: &'static str, column: &'static str, vr: VR) -> Attribute {
     Attribute { tag, keyword, column, vr, level, derived: false, within: None }
 }

@@ -5,6 +5,39 @@ use crate::person_name::fold;
 use crate::uid::Uid;
 use dicom_core::VR;
 
+/// How keys of a value representation are matched, beside universal matching and lists of single values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Matching {
+    Uid,
+    /// Dates and times.
+    Moment,
+    DateTime,
+    Number,
+    Text,
+}
+
+impl Matching {
+    pub const fn of(vr: VR) -> Self {
+        match vr {
+            VR::UI => Self::Uid,
+            VR::DA | VR::TM => Self::Moment,
+            VR::DT => Self::DateTime,
+            VR::IS | VR::US | VR::DS => Self::Number,
+            _ => Self::Text,
+        }
+    }
+
+    /// As PS3.4 §C.2.2.2 names it.
+    pub const fn described(self) -> &'static str {
+        match self {
+            Self::Uid => "single value, list of UID",
+            Self::Moment | Self::DateTime => "single value, range, list",
+            Self::Number => "single value, list",
+            Self::Text => "single value, wildcard, list",
+        }
+    }
+}
+
 impl Condition {
     /// Reads a key; `None` is universal matching.
     ///
@@ -38,15 +71,13 @@ impl Condition {
 
     fn single(vr: VR, text: &str) -> Result<Self, &'static str> {
         let exact = || Self::Exact(text.to_owned());
-        match vr {
-            VR::UI => text.parse::<Uid>().map(|uid| Self::Exact(uid.into())).map_err(|_| "is not a UID"),
-            VR::DA | VR::TM => Self::moment(vr, text),
-            VR::DT => Self::date_time(text),
-            VR::IS | VR::US | VR::DS => {
-                text.parse::<f64>().is_ok_and(f64::is_finite).then(exact).ok_or("is not a number")
-            }
-            _ if text.contains(['*', '?']) => Ok(Self::Wildcard(text.to_owned())),
-            _ => Ok(exact()),
+        match Matching::of(vr) {
+            Matching::Uid => text.parse::<Uid>().map(|uid| Self::Exact(uid.into())).map_err(|_| "is not a UID"),
+            Matching::Moment => Self::moment(vr, text),
+            Matching::DateTime => Self::date_time(text),
+            Matching::Number => text.parse::<f64>().is_ok_and(f64::is_finite).then(exact).ok_or("is not a number"),
+            Matching::Text if text.contains(['*', '?']) => Ok(Self::Wildcard(text.to_owned())),
+            Matching::Text => Ok(exact()),
         }
     }
 

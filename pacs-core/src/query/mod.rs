@@ -10,11 +10,11 @@ mod moment;
 mod parameters;
 mod view;
 
-pub use attribute::{ATTRIBUTES, Attribute, attribute};
+pub use attribute::{ATTRIBUTES, Attribute, UNIQUE_KEYS, attribute};
 pub use items::ItemQuery;
 pub use json::JsonQuery;
 pub(crate) use json::text;
-pub use matching::{moment_text, name_groups, number_text};
+pub use matching::{Matching, moment_text, name_groups, number_text};
 pub use moment::{Clock, MOMENTS, Span, Zone, ZoneError, ahead, times_ahead};
 pub use parameters::attribute_id;
 pub use view::{View, ViewError};
@@ -29,6 +29,18 @@ pub enum Level {
     Study,
     Series,
     Instance,
+}
+
+impl Level {
+    /// Query/Retrieve Level (0008,0052).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Patient => "PATIENT",
+            Self::Study => "STUDY",
+            Self::Series => "SERIES",
+            Self::Instance => "IMAGE",
+        }
+    }
 }
 
 /// One level's question.

@@ -13,7 +13,7 @@ mod workitem;
 
 pub use event::{UpsEvent, cancel_requested, reports, state_report};
 pub use status::{UpsError, Warning};
-pub use workitem::{Cancel, Workitem};
+pub use workitem::{Cancel, FIXED, NEEDED, NEEDED_IN_THE_END, Workitem};
 
 use std::str::FromStr;
 

@@ -17,7 +17,7 @@ pub struct Workitem {
 }
 
 /// What must have a value when a workitem is created (PS3.4 Table CC.2.5-3, type 1 of the user).
-pub(super) const NEEDED: [(Tag, &str); 5] = [
+pub const NEEDED: [(Tag, &str); 5] = [
     (tags::PROCEDURE_STEP_STATE, "ProcedureStepState"),
     (tags::SCHEDULED_PROCEDURE_STEP_PRIORITY, "ScheduledProcedureStepPriority"),
     (tags::PROCEDURE_STEP_LABEL, "ProcedureStepLabel"),
@@ -30,7 +30,7 @@ const PERFORMED: [Tag; 2] =
     [tags::PROCEDURE_STEP_PROGRESS_INFORMATION_SEQUENCE, tags::UNIFIED_PROCEDURE_STEP_PERFORMED_PROCEDURE_SEQUENCE];
 
 /// What stays as it was created (PS3.4 Table CC.2.5-3).
-const FIXED: [Tag; 12] = [
+pub const FIXED: [Tag; 12] = [
     tags::SOP_CLASS_UID,
     tags::SOP_INSTANCE_UID,
     tags::PATIENT_NAME,
@@ -43,6 +43,14 @@ const FIXED: [Tag; 12] = [
     tags::REFERENCED_REQUEST_SEQUENCE,
     tags::REPLACED_PROCEDURE_STEP_SEQUENCE,
     tags::SCHEDULED_PROCEDURE_STEP_MODIFICATION_DATE_TIME,
+];
+
+/// What the UPS Performed Procedure Sequence of a completed workitem must say (PS3.4 Table CC.2.5-3, final state).
+pub const NEEDED_IN_THE_END: [(Tag, &str); 4] = [
+    (tags::PERFORMED_STATION_NAME_CODE_SEQUENCE, "PerformedStationNameCodeSequence"),
+    (tags::PERFORMED_PROCEDURE_STEP_START_DATE_TIME, "PerformedProcedureStepStartDateTime"),
+    (tags::PERFORMED_PROCEDURE_STEP_END_DATE_TIME, "PerformedProcedureStepEndDateTime"),
+    (tags::PERFORMED_WORKITEM_CODE_SEQUENCE, "PerformedWorkitemCodeSequence"),
 ];
 
 /// The list that who gives none puts a workitem on.
@@ -163,17 +171,11 @@ impl Workitem {
         self.transaction.as_ref().is_some_and(|own| own.as_str() == given)
     }
 
-    /// What a completed workitem must say (PS3.4 Table CC.2.5-3, final state).
     fn check_performed(&self) -> Result<(), UpsError> {
         let performed = self.item.items(tags::UNIFIED_PROCEDURE_STEP_PERFORMED_PROCEDURE_SEQUENCE);
         let missing = UpsError::Requirements("UnifiedProcedureStepPerformedProcedureSequence");
         let performed = performed.first().ok_or(missing)?;
-        for (tag, keyword) in [
-            (tags::PERFORMED_STATION_NAME_CODE_SEQUENCE, "PerformedStationNameCodeSequence"),
-            (tags::PERFORMED_PROCEDURE_STEP_START_DATE_TIME, "PerformedProcedureStepStartDateTime"),
-            (tags::PERFORMED_PROCEDURE_STEP_END_DATE_TIME, "PerformedProcedureStepEndDateTime"),
-            (tags::PERFORMED_WORKITEM_CODE_SEQUENCE, "PerformedWorkitemCodeSequence"),
-        ] {
+        for (tag, keyword) in NEEDED_IN_THE_END {
             if !performed.has_value(tag) {
                 return Err(UpsError::Requirements(keyword));
             }

@@ -1,5 +1,9 @@
 //! Transfer syntaxes: how a data set and its pixels are encoded (PS3.5 §10, PS3.6 Table A-1).
 
+mod table;
+
+pub use table::{REGISTERED, Registered, registered};
+
 use crate::uid::Uid;
 use std::fmt;
 
@@ -74,22 +78,7 @@ impl TransferSyntax {
     }
 
     pub fn codec(&self) -> Codec {
-        let Some(rest) = self.0.as_str().strip_prefix("1.2.840.10008.1.2") else { return Codec::Unknown };
-        match rest {
-            "" | ".1" | ".1.99" | ".2" => Codec::Native,
-            ".5" => Codec::Rle,
-            ".4.50" | ".4.51" | ".4.52" | ".4.53" | ".4.54" | ".4.55" | ".4.56" => Codec::JpegLossy,
-            ".4.57" | ".4.58" | ".4.65" | ".4.66" | ".4.70" => Codec::JpegLossless,
-            ".4.80" | ".4.81" => Codec::JpegLs,
-            ".4.90" | ".4.91" | ".4.92" | ".4.93" => Codec::Jpeg2000,
-            ".4.201" | ".4.202" | ".4.203" => Codec::HtJpeg2000,
-            ".4.110" | ".4.111" | ".4.112" => Codec::JpegXl,
-            ".8.1" => Codec::DeflatedFrame,
-            _ if rest.starts_with(".4.100") || rest.starts_with(".4.101") => Codec::Video,
-            ".4.102" | ".4.103" | ".4.104" | ".4.105" | ".4.106" | ".4.107" | ".4.108" => Codec::Video,
-            ".4.102.1" | ".4.103.1" | ".4.104.1" | ".4.105.1" | ".4.106.1" => Codec::Video,
-            _ => Codec::Unknown,
-        }
+        registered(self.0.as_str()).map_or(Codec::Unknown, |known| known.codec)
     }
 
     /// Whether pixel data is a sequence of fragments (PS3.5 §A.4).
@@ -100,13 +89,7 @@ impl TransferSyntax {
     /// Whether the frames are surely as they were before they were encoded so: native, or a syntax that is lossless by its
     /// definition. What was done to them before that is not known.
     pub fn is_lossless(&self) -> bool {
-        match self.codec() {
-            Codec::Native | Codec::Rle | Codec::JpegLossless | Codec::DeflatedFrame => true,
-            Codec::JpegLs | Codec::Jpeg2000 | Codec::HtJpeg2000 | Codec::JpegXl => {
-                [".80", ".90", ".92", ".201", ".202", ".110"].iter().any(|end| self.0.as_str().ends_with(end))
-            }
-            Codec::JpegLossy | Codec::Video | Codec::Unknown => false,
-        }
+        registered(self.0.as_str()).is_some_and(|known| known.is_lossless)
     }
 
     /// Media type of one frame or fragment stream (PS3.18 Table 8.7.3-1 ff.).
