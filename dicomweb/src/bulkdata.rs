@@ -23,7 +23,7 @@ use pacs_core::{
 use std::sync::Arc;
 use storage::{AuditAction, StoredInstance};
 
-const OCTET_STREAM: &str = "application/octet-stream";
+pub const OCTET_STREAM: &str = "application/octet-stream";
 /// A value that cannot be streamed as stored (big endian, fragments outside pixel data) may have this many bytes.
 pub const MAX_JOINED: u64 = 256 << 20;
 

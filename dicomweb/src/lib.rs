@@ -7,6 +7,8 @@
 //! | `qido` | search (PS3.18 §10.6) |
 //! | `wado`, `metadata`, `frames`, `bulkdata`, `rendered` | retrieve (§10.4) |
 //! | `stow` | store (§10.5) |
+//! | `transactions` | the table of all these, from which the router is made |
+//! | `capabilities`, [`conformance`] | what there is, for machines (§8.9) and for the conformance statement (PS3.2) |
 //! | `non_patient` | palettes, protocols, templates (§12) |
 //! | `versions` | several contents under one SOP Instance UID |
 //! | `corrections` | merges, re-assignments, corrected attributes, rejections |
@@ -29,7 +31,9 @@ mod asked;
 mod auth;
 mod bulkdata;
 mod cache;
+mod capabilities;
 pub mod config;
+pub mod conformance;
 mod convert;
 mod corrections;
 mod damage;
@@ -53,6 +57,7 @@ mod scan;
 mod session;
 mod status;
 mod stow;
+mod transactions;
 mod versions;
 mod viewer;
 mod wado;
@@ -66,13 +71,13 @@ pub use viewer::is_built as viewer_is_built;
 
 use auth::Right;
 use axum::{
-    Extension, Router,
+    Router,
     extract::{DefaultBodyLimit, Request},
     http::{HeaderName, HeaderValue, header},
     middleware,
     routing::{delete, get, post, put},
 };
-use pacs_core::sop_class::NonPatient;
+use capabilities::BASE;
 use storage::Archive;
 use tower::ServiceBuilder;
 use tower_http::{
@@ -85,7 +90,6 @@ use tower_http::{
 use web::Web;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
 /// Of a request body outside STOW-RS, which streams and counts its own, in bytes.
 const MAX_BODY: usize = 64 << 10;
 
@@ -96,20 +100,19 @@ pub fn router(archive: Archive, config: WebConfig, echo: Echo) -> Router {
     let behind = |right, routes: Router<Web>| {
         routes.route_layer(middleware::from_fn_with_state((web.clone(), right), auth::guard))
     };
-    let dicom_web = behind(Right::Search, search())
-        .merge(behind(Right::Read, read()))
-        .merge(behind(Right::Store, store()))
-        .merge(behind(Right::Delete, remove()));
+    let dicom_web = transactions::router(behind).merge(behind(Right::Search, capabilities::routes()));
     let changes = behind(Right::Search, Router::new().route("/changes", get(events::changes)));
     let api = behind(
         Right::Search,
         Router::new().route("/events", get(events::subscribe)).route("/status", get(status::status)),
     )
-    .merge(behind(Right::Read, Router::new().route(&format!("{INSTANCE}/versions"), get(versions::list))))
+    .merge(behind(Right::Read, Router::new().route(versions::PATH, get(versions::list))))
     .merge(behind(Right::Administer, administration()))
     .route("/session", get(session::current).post(session::sign_in).delete(session::sign_out));
     Router::new()
-        .nest("/dicom-web", dicom_web)
+        .nest(BASE, dicom_web)
+        // The base with its slash, as PS3.18 §8.9 has it.
+        .nest(&format!("{BASE}/"), behind(Right::Search, capabilities::base()))
         .nest("/api", api)
         .merge(changes)
         .route("/healthz", get(status::healthz))
@@ -166,62 +169,6 @@ fn routes() -> Router<Web> {
         .route("/routes/destinations/{name}/retry", post(routing::retry))
         .route("/routes/destinations/{name}/send", post(routing::send))
         .route("/routes/destinations/{name}/queue", delete(routing::clear))
-}
-
-fn search() -> Router<Web> {
-    Router::new()
-        .route("/studies", get(qido::studies))
-        .route("/series", get(qido::series))
-        .route("/instances", get(qido::instances))
-        .route("/studies/{study}/series", get(qido::series))
-        .route("/studies/{study}/instances", get(qido::instances))
-        .route("/studies/{study}/series/{series}/instances", get(qido::instances))
-        .merge(non_patient(|path| Router::new().route(path, get(non_patient::search))))
-}
-
-fn read() -> Router<Web> {
-    let whole = ["/studies/{study}", "/studies/{study}/series/{series}", INSTANCE];
-    let routes = whole.into_iter().fold(Router::new(), |routes, path| {
-        routes
-            .route(path, get(wado::retrieve))
-            .route(&format!("{path}/metadata"), get(metadata::retrieve))
-            .route(&format!("{path}/rendered"), get(rendered::rendered))
-            .route(&format!("{path}/thumbnail"), get(rendered::thumbnail))
-    });
-    routes
-        .route(&format!("{INSTANCE}/frames/{{frames}}"), get(frames::retrieve))
-        .route(&format!("{INSTANCE}/frames/{{frames}}/rendered"), get(rendered::rendered))
-        .route(&format!("{INSTANCE}/frames/{{frames}}/thumbnail"), get(rendered::thumbnail))
-        .route(&format!("{INSTANCE}/bulkdata/{{*path}}"), get(bulkdata::retrieve))
-        .merge(non_patient(|path| {
-            Router::new()
-                .route(&format!("{path}/{{object}}"), get(non_patient::retrieve))
-                .route(&format!("{path}/{{object}}/bulkdata/{{*path}}"), get(non_patient::bulk_data))
-        }))
-}
-
-fn store() -> Router<Web> {
-    Router::new().route("/studies", post(stow::store)).route("/studies/{study}", post(stow::store)).merge(non_patient(
-        |path| {
-            let store = || post(non_patient::store);
-            Router::new().route(path, store()).route(&format!("{path}/{{object}}"), store())
-        },
-    ))
-}
-
-/// The routes of each kind of Non-Patient Instance (PS3.18 §12.1.1), which the handlers are told.
-fn non_patient(routes: impl Fn(&str) -> Router<Web>) -> Router<Web> {
-    NonPatient::ALL
-        .into_iter()
-        .fold(Router::new(), |all, kind| all.merge(routes(&format!("/{}", kind.resource())).layer(Extension(kind))))
-}
-
-fn remove() -> Router<Web> {
-    Router::new()
-        .merge(non_patient(|path| Router::new().route(&format!("{path}/{{object}}"), delete(non_patient::delete))))
-        .route("/studies/{study}", delete(wado::delete))
-        .route("/studies/{study}/series/{series}", delete(wado::delete))
-        .route(INSTANCE, delete(wado::delete))
 }
 
 /// Path without query: its values may name patients.

@@ -24,6 +24,7 @@ use pacs_core::{
     pixel::{self, Frame, ImagePixel, ModalityLut, PixelError, Presentation, Rendered, VoiLut},
 };
 use parameters::{Format, Parameters};
+pub use parameters::{RENDERED, THUMBNAIL};
 use std::{io::Cursor, sync::Arc};
 use storage::{AuditAction, StoredInstance};
 

@@ -22,6 +22,8 @@ use storage::StoredInstance;
 /// What browsers may keep: nothing unless they ask again, so that rights are checked each time.
 pub const REVALIDATE: &str = "private, no-cache";
 pub const DICOM_JSON: &str = "application/dicom+json";
+/// What the DICOM JSON model is sent as, the default first.
+pub const JSON_TYPES: [&str; 2] = [DICOM_JSON, "application/json"];
 
 /// One stretch of a body.
 pub enum Piece {
@@ -199,9 +201,8 @@ pub fn accepted(request: &HeaderMap, parameters: &[(String, String)]) -> Vec<Acc
 
 /// The JSON type to answer with, or 406.
 pub fn json_type(accepted: &[Acceptable]) -> Result<&'static str, WebError> {
-    let types = [DICOM_JSON, "application/json"];
-    let choose = |a: &Acceptable| types.into_iter().find(|t| !a.multipart && a.media.covers(t));
-    accepted.iter().find_map(choose).ok_or_else(|| WebError::not_acceptable(&types.join(", ")))
+    let choose = |a: &Acceptable| JSON_TYPES.into_iter().find(|t| !a.multipart && a.media.covers(t));
+    accepted.iter().find_map(choose).ok_or_else(|| WebError::not_acceptable(&JSON_TYPES.join(", ")))
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ use storage::Expected;
 use upload::Uploads;
 
 const DICOM: &str = "application/dicom";
+/// Media types of a request: instances in parts, or one.
+pub const TAKEN: [&str; 2] = ["multipart/related; type=\"application/dicom\"", DICOM];
 
 pub async fn store(
     State(web): State<Web>,
@@ -72,15 +74,15 @@ fn form(headers: &HeaderMap) -> Result<Form, WebError> {
     if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(refused("send the body without Content-Encoding"));
     }
-    let takes = "send multipart/related; type=\"application/dicom\", or one instance as application/dicom";
-    let media = text(header::CONTENT_TYPE).and_then(MediaType::parse).ok_or_else(|| refused(takes))?;
+    let takes = format!("send {}", TAKEN.join(", or one instance as "));
+    let media = text(header::CONTENT_TYPE).and_then(MediaType::parse).ok_or_else(|| refused(&takes))?;
     match media.essence.as_str() {
         DICOM => Ok(Form::Single),
         "multipart/related" if media.parameter("type").is_none_or(is_dicom) => {
             let reader = Reader::new(media.parameter("boundary").unwrap_or_default());
             Ok(Form::Multipart(reader.map_err(broken)?))
         }
-        _ => Err(refused(takes)),
+        _ => Err(refused(&takes)),
     }
 }
 

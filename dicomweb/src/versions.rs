@@ -6,6 +6,9 @@ use serde::Serialize;
 use storage::{AuditAction, Version};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+/// Below `/api`.
+pub const PATH: &str = "/studies/{study}/series/{series}/instances/{instance}/versions";
+
 /// One version as the client sees it.
 #[derive(Debug, Serialize)]
 pub struct Listed {

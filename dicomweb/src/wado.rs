@@ -17,7 +17,7 @@ use pacs_core::transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, TransferSyntax};
 use std::sync::Arc;
 use storage::{AuditAction, StoredInstance};
 
-const DICOM: &str = "application/dicom";
+pub const DICOM: &str = "application/dicom";
 
 /// How instances leave.
 #[derive(Debug, PartialEq)]

@@ -5,7 +5,7 @@ use pacs_core::pixel::{VoiFunction, Window};
 use std::hash::{Hash, Hasher};
 
 const QUALITY: u8 = 90;
-const THUMBNAIL: u32 = 128;
+const THUMBNAIL_SIDE: u32 = 128;
 const MAX_THUMBNAIL: u32 = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,6 +13,10 @@ pub enum Format {
     Jpeg,
     Png,
 }
+
+/// What rendered resources and thumbnails are drawn as, the default first.
+pub const RENDERED: [Format; 2] = [Format::Jpeg, Format::Png];
+pub const THUMBNAIL: [Format; 1] = [Format::Jpeg];
 
 impl Format {
     pub fn media_type(self) -> &'static str {
@@ -61,15 +65,16 @@ impl Parameters {
             viewport: get("viewport").map(viewport).transpose()?,
             window: get("window").map(window).transpose()?,
             quality: get("quality").map_or(Ok(QUALITY), quality)?,
-            format: Format::of(accepted, &[Format::Jpeg, Format::Png])?,
+            format: Format::of(accepted, &RENDERED)?,
         })
     }
 
     /// A JPEG of at most 256 by 256 pixels, 128 unless a viewport says otherwise.
     pub fn thumbnail(pairs: &[(String, String)], accepted: &[Acceptable]) -> Result<Self, WebError> {
-        let format = Format::of(accepted, &[Format::Jpeg])?;
+        let format = Format::of(accepted, &THUMBNAIL)?;
         let mut parameters = Self { format, ..Self::read(pairs, &crate::media_type::accept([].into_iter(), None))? };
-        let asked = parameters.viewport.unwrap_or(Viewport { width: THUMBNAIL, height: THUMBNAIL, source: None });
+        let asked =
+            parameters.viewport.unwrap_or(Viewport { width: THUMBNAIL_SIDE, height: THUMBNAIL_SIDE, source: None });
         let (width, height) = (asked.width.min(MAX_THUMBNAIL), asked.height.min(MAX_THUMBNAIL));
         parameters.viewport = Some(Viewport { width, height, ..asked });
         Ok(parameters)

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod capabilities;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod non_patient;

@@ -1,0 +1,230 @@
+//! The transactions of PS3.18 that there are: one table for the router, the Capabilities Description and the conformance
+//! statement.
+
+use crate::{
+    auth::Right,
+    bulkdata, frames, metadata, non_patient, qido,
+    rendered::{self, RENDERED, THUMBNAIL},
+    respond::JSON_TYPES,
+    stow, wado,
+    web::Web,
+};
+use axum::{
+    Extension, Router,
+    handler::Handler,
+    http::Method,
+    routing::{MethodFilter, MethodRouter, on},
+};
+use pacs_core::{TransferSyntax, sop_class::NonPatient, transfer_syntax::REGISTERED};
+use std::collections::BTreeSet;
+
+const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
+
+/// What a client may ask.
+pub struct Transaction {
+    /// As PS3.18 names it; unique.
+    pub name: String,
+    pub kind: Kind,
+    /// Below the base, with the names of its variable parts in braces.
+    pub path: String,
+    /// Of objects of no patient.
+    is_non_patient: bool,
+    handler: MethodRouter<Web>,
+}
+
+impl Transaction {
+    /// Where it is specified; an extension is not.
+    pub const fn section(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Delete => None,
+            _ if self.is_non_patient => Some("PS3.18 Chapter 12"),
+            Kind::Search => Some("PS3.18 §10.6"),
+            Kind::Store => Some("PS3.18 §10.5"),
+            _ => Some("PS3.18 §10.4"),
+        }
+    }
+}
+
+/// What transactions of a kind ask for, take and give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Search,
+    Retrieve,
+    Metadata,
+    Rendered,
+    Thumbnail,
+    Frames,
+    BulkData,
+    Store,
+    Delete,
+    SearchNonPatient,
+    RetrieveNonPatient,
+}
+
+impl Kind {
+    pub fn method(self) -> Method {
+        match self {
+            Self::Store => Method::POST,
+            Self::Delete => Method::DELETE,
+            _ => Method::GET,
+        }
+    }
+
+    /// What its caller must be allowed to.
+    pub const fn right(self) -> Right {
+        match self {
+            Self::Search | Self::SearchNonPatient => Right::Search,
+            Self::Store => Right::Store,
+            Self::Delete => Right::Delete,
+            _ => Right::Read,
+        }
+    }
+
+    /// Media types of the request's body.
+    pub fn takes(self) -> Vec<String> {
+        if self == Self::Store { stow::TAKEN.map(str::to_owned).to_vec() } else { Vec::new() }
+    }
+
+    /// Media types of the answer's body, the default first.
+    pub fn gives(self) -> Vec<String> {
+        let json = || JSON_TYPES.map(str::to_owned).to_vec();
+        let multipart = |essence: &str| format!("multipart/related; type=\"{essence}\"");
+        match self {
+            Self::Search | Self::SearchNonPatient | Self::Metadata => json(),
+            Self::Store => vec![JSON_TYPES[0].to_owned()],
+            Self::Retrieve => vec![multipart(wado::DICOM), wado::DICOM.to_owned()],
+            Self::RetrieveNonPatient => {
+                vec![wado::DICOM.to_owned(), multipart(wado::DICOM), JSON_TYPES[0].to_owned()]
+            }
+            Self::Rendered => RENDERED.map(|format| format.media_type().to_owned()).to_vec(),
+            Self::Thumbnail => THUMBNAIL.map(|format| format.media_type().to_owned()).to_vec(),
+            Self::Frames => {
+                frame_types().into_iter().flat_map(|essence| [multipart(essence), essence.to_owned()]).collect()
+            }
+            Self::BulkData => vec![bulkdata::OCTET_STREAM.to_owned(), multipart(bulkdata::OCTET_STREAM)],
+            Self::Delete => Vec::new(),
+        }
+    }
+
+    /// Query parameters; those of a search are attributes too.
+    pub const fn parameters(self) -> &'static [&'static str] {
+        match self {
+            Self::Search => &["accept", "limit", "offset", "fuzzymatching", "includefield"],
+            Self::SearchNonPatient => &["accept", "limit", "offset", "includefield"],
+            Self::Retrieve | Self::Metadata | Self::Frames | Self::BulkData => &["accept", "version", "asOf"],
+            Self::Rendered | Self::Thumbnail => &["accept", "version", "asOf", "viewport", "window", "quality"],
+            Self::RetrieveNonPatient => &["accept", "version"],
+            Self::Store | Self::Delete => &[],
+        }
+    }
+}
+
+/// Of single frames and of several, in whichever transfer syntax they are stored; decoded first.
+fn frame_types() -> Vec<&'static str> {
+    let stored = REGISTERED.iter().filter_map(|syntax| syntax.uid.parse().ok().map(TransferSyntax::new));
+    let stored: BTreeSet<_> = stored.map(|syntax| syntax.media_type()).collect();
+    let decoded = bulkdata::OCTET_STREAM;
+    [decoded].into_iter().chain(stored.into_iter().filter(|essence| *essence != decoded)).collect()
+}
+
+/// All of them.
+pub fn transactions() -> Vec<Transaction> {
+    let mut all = studies();
+    all.extend(NonPatient::ALL.into_iter().flat_map(non_patient_of));
+    all
+}
+
+/// A router of the transactions, each behind its right.
+pub fn router(behind: impl Fn(Right, Router<Web>) -> Router<Web>) -> Router<Web> {
+    let mut all = transactions();
+    let rights = [Right::Search, Right::Read, Right::Store, Right::Delete];
+    rights.into_iter().fold(Router::new(), |router, right| {
+        let of_right = all.extract_if(.., |transaction| transaction.kind.right() == right);
+        let routes = of_right.fold(Router::new(), |routes, one| routes.route(&one.path, one.handler));
+        router.merge(behind(right, routes))
+    })
+}
+
+fn transaction<H, T>(name: &str, kind: Kind, path: &str, handler: H) -> Transaction
+where
+    H: Handler<T, Web>,
+    T: 'static,
+{
+    let method = MethodFilter::try_from(kind.method()).expect("a method of HTTP");
+    Transaction {
+        name: name.to_owned(),
+        kind,
+        path: path.to_owned(),
+        is_non_patient: false,
+        handler: on(method, handler),
+    }
+}
+
+fn studies() -> Vec<Transaction> {
+    let mut all = vec![
+        transaction("Search for Studies", Kind::Search, "/studies", qido::studies),
+        transaction("Search for Series", Kind::Search, "/series", qido::series),
+        transaction("Search for Instances", Kind::Search, "/instances", qido::instances),
+        transaction("Search for Study Series", Kind::Search, "/studies/{study}/series", qido::series),
+        transaction("Search for Study Instances", Kind::Search, "/studies/{study}/instances", qido::instances),
+        transaction(
+            "Search for Study Series Instances",
+            Kind::Search,
+            "/studies/{study}/series/{series}/instances",
+            qido::instances,
+        ),
+        transaction("Store Instances", Kind::Store, "/studies", stow::store),
+        transaction("Store Study Instances", Kind::Store, "/studies/{study}", stow::store),
+    ];
+    for (what, path) in
+        [("Study", "/studies/{study}"), ("Series", "/studies/{study}/series/{series}"), ("Instance", INSTANCE)]
+    {
+        all.extend(retrievals(what, path));
+    }
+    all.extend(frames_and_bulk_data());
+    all
+}
+
+fn retrievals(what: &str, path: &str) -> [Transaction; 5] {
+    let below = |name: &str| format!("{path}/{name}");
+    [
+        transaction(&format!("Retrieve {what}"), Kind::Retrieve, path, wado::retrieve),
+        transaction(&format!("Retrieve {what} Metadata"), Kind::Metadata, &below("metadata"), metadata::retrieve),
+        transaction(&format!("Retrieve Rendered {what}"), Kind::Rendered, &below("rendered"), rendered::rendered),
+        transaction(&format!("Retrieve {what} Thumbnail"), Kind::Thumbnail, &below("thumbnail"), rendered::thumbnail),
+        transaction(&format!("Delete {what}"), Kind::Delete, path, wado::delete),
+    ]
+}
+
+fn frames_and_bulk_data() -> [Transaction; 4] {
+    let frames = format!("{INSTANCE}/frames/{{frames}}");
+    let bulk_data = format!("{INSTANCE}/bulkdata/{{*path}}");
+    [
+        transaction("Retrieve Frames", Kind::Frames, &frames, frames::retrieve),
+        transaction("Retrieve Rendered Frames", Kind::Rendered, &format!("{frames}/rendered"), rendered::rendered),
+        transaction("Retrieve Frame Thumbnail", Kind::Thumbnail, &format!("{frames}/thumbnail"), rendered::thumbnail),
+        transaction("Retrieve Bulkdata", Kind::BulkData, &bulk_data, bulkdata::retrieve),
+    ]
+}
+
+/// Those of a kind of Non-Patient Instance (PS3.18 §12.1.1), which the handlers are told.
+fn non_patient_of(kind: NonPatient) -> impl Iterator<Item = Transaction> {
+    let resource = kind.resource();
+    let (all, one) = (format!("/{resource}"), format!("/{resource}/{{object}}"));
+    let bulk_data = format!("{one}/bulkdata/{{*path}}");
+    let name = |does: &str| format!("{does} {resource}");
+    [
+        transaction(&name("Search for"), Kind::SearchNonPatient, &all, non_patient::search),
+        transaction(&name("Retrieve"), Kind::RetrieveNonPatient, &one, non_patient::retrieve),
+        transaction(&name("Retrieve Bulkdata of"), Kind::BulkData, &bulk_data, non_patient::bulk_data),
+        transaction(&name("Store"), Kind::Store, &all, non_patient::store),
+        transaction(&name("Store one of"), Kind::Store, &one, non_patient::store),
+        transaction(&name("Delete"), Kind::Delete, &one, non_patient::delete),
+    ]
+    .into_iter()
+    .map(move |transaction| Transaction {
+        is_non_patient: true,
+        handler: transaction.handler.layer(Extension(kind)),
+        ..transaction
+    })
+}
