@@ -71,6 +71,8 @@ fn dcmtk_fetches_and_has_things_sent() {
 
     let listening = receiver(&server, "STORESCP");
     let mut scp = Command::new(storescp).args(["-od"]).arg(&moved).arg(&listening).spawn().expect("it runs");
+    let is_there = || server.command(&["echo", "STORESCP"]).output().is_ok_and(|told| told.status.success());
+    wait_for("storescp to listen", Duration::from_secs(10), || is_there().then_some(()));
     let mut sent = Command::new(&movescu);
     sent.args(["-v", "-S", "-aec", "YINGHAI", "-aem", "STORESCP", "127.0.0.1", &port]).args(&keys);
     let told = text_of(&output(&mut sent));

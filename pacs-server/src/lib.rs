@@ -11,6 +11,7 @@
 
 pub mod commands;
 pub mod config;
+pub mod conformance;
 pub mod http;
 pub mod phantom;
 pub mod serve;

@@ -3,8 +3,8 @@
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pacs_server::{
     commands::{
-        accounts, backup, coerce, correct, damage, demo, doctor, echo, export, holds, import, jobs, keys, peers,
-        recompress, replica, retention, route, tiers, verify, worklist,
+        accounts, backup, coerce, conformance, correct, damage, demo, doctor, echo, export, holds, import, jobs, keys,
+        peers, recompress, replica, retention, route, tiers, verify, worklist,
     },
     config::{self, Effective, Settings},
     serve, telemetry,
@@ -48,6 +48,8 @@ enum Command {
     Import(import::Arguments),
     /// Write instances out as Part 10 files
     Export(export::Arguments),
+    /// Print the DICOM conformance statement (PS3.2) of the configuration that runs
+    Conformance(conformance::Arguments),
     /// Check configuration, database, object store, ports and AI model, and say the remedy
     Doctor,
     /// Compare catalog and store, and check that instances are as they were received
@@ -148,6 +150,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         print!("{}", effective.print());
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Conformance(arguments) = &arguments.command {
+        conformance::run(&effective.config, arguments);
+        return Ok(ExitCode::SUCCESS);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(dispatch(arguments.command, effective.config));
     // A decode or inference under way must not hold the exit up.
@@ -188,7 +194,7 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
         Command::Route(command) => route::run(&config, command).await,
         Command::Coerce(command) => coerce::run(&config, command).await,
         Command::Jobs(command) => jobs::run(&config, command).await,
-        Command::Config(_) => Ok(()),
+        Command::Config(_) | Command::Conformance(_) => Ok(()),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ use storage::{Archive, AuditAction, AuditRecord};
 pub mod accounts;
 pub mod backup;
 pub mod coerce;
+pub mod conformance;
 pub mod correct;
 pub mod damage;
 pub mod demo;
