@@ -53,7 +53,15 @@ async fn retrieve(
     let content_type = content_type.ok_or_else(|| WebError::not_acceptable(&offered.join(", ")))?;
     let described = application(&web.base(&uri, &headers)?, &target);
     let body = if content_type == WADL { described.xml() } else { described.json() };
-    Ok(([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "private, no-cache")], body).into_response())
+    let kind = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "private, no-cache")];
+    Ok((kind, [(header::ALLOW, allowed(&target))], body).into_response())
+}
+
+/// The methods of a resource (RFC 9110 §9.3.7).
+fn allowed(target: &str) -> String {
+    let own = transactions().into_iter().filter(|transaction| transaction.path == target);
+    let methods: BTreeSet<_> = own.map(|transaction| transaction.kind.method().to_string()).collect();
+    methods.into_iter().chain(["OPTIONS".to_owned()]).collect::<Vec<_>>().join(", ")
 }
 
 /// The Capabilities Description of a resource and all below it (PS3.18 Annex H).

@@ -17,6 +17,8 @@ pub fn statement(config: &Config) -> String {
     let mut statement = Statement::new("DICOM conformance statement");
     statement.paragraph(format!("Yinghai {}. {NOTE}", env!("CARGO_PKG_VERSION")));
     overview(&mut statement, config);
+    statement.section(1, "Introduction");
+    statement.paragraph(include_str!("conformance/introduction.md"));
     statement.section(1, "Implementation model");
     statement.paragraph(include_str!("conformance/model.md"));
     configuration(&mut statement, config);

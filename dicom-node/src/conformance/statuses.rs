@@ -18,9 +18,9 @@ use pacs_core::{
 /// A status, and when it is answered.
 pub type Status = (u16, &'static str);
 
-pub const ECHO: &[Status] = &[(SUCCESS, "we are there"), UNRECOGNIZED];
+pub const ECHO: &[Status] = &[(SUCCESS, "we are there")];
 
-const UNRECOGNIZED: Status = (status::UNRECOGNIZED_OPERATION, "not an operation of the presentation context's service");
+const UNRECOGNIZED: Status = (status::UNRECOGNIZED_OPERATION, "not an operation of the SOP Class");
 const NOT_AUTHORISED: Status =
     (Failure::NotAuthorised.dimse(), "in the roles that were negotiated the peer may not ask this");
 const NO_ROOM: Status =
@@ -43,7 +43,6 @@ pub const STORE: &[Status] = &[
     ),
     CLASS,
     NOT_AUTHORISED,
-    UNRECOGNIZED,
     (
         Failure::NoRoom.dimse(),
         "out of resources, try again later; or the instance is larger than `storage.max_instance_bytes`",
@@ -68,7 +67,6 @@ pub const FIND: &[Status] = &[
     (status::PENDING_WITHOUT_SOME_KEYS, "a match; some optional key is not supported"),
     NO_MORE,
     CANCELLED,
-    UNRECOGNIZED,
     TOO_MANY,
     (Failure::InvalidQuery.dimse(), "level missing or not of the model; a key that cannot be understood"),
     NOT_SEARCHED,
@@ -96,7 +94,6 @@ pub const RETRIEVE: &[Status] = &[
         status::SUB_OPERATIONS_FAILED,
         "some failed, or were answered with a warning; those that failed are in the Failed SOP Instance UID List",
     ),
-    UNRECOGNIZED,
     (status::NO_SUB_OPERATION, "none could be done; the Error Comment has the reason of the first"),
     (status::OUT_OF_RESOURCES, "the identifier is longer than 1 MiB, or the database is away"),
     (
@@ -119,7 +116,6 @@ pub const COMMIT: &[Status] = &[
     (Failure::SopClass.dimse(), "Requested SOP Class is not Storage Commitment"),
     (status::NO_SUCH_ACTION, "Action Type ID is not 1"),
     NOT_AUTHORISED,
-    UNRECOGNIZED,
     (status::OUT_OF_RESOURCES, "the data set is longer than 4 MiB; or try again later"),
     CANNOT_UNDERSTAND,
     INTERNAL,
@@ -130,7 +126,6 @@ pub const HEAR: &[Status] = &[
     (status::NO_SUCH_SOP_INSTANCE, "we asked this peer for no such transaction"),
     (status::NO_SUCH_EVENT_TYPE, "Event Type ID is neither 1 nor 2"),
     (status::INVALID_ARGUMENT, "Transaction UID is missing, or an item names no instance"),
-    UNRECOGNIZED,
     (status::OUT_OF_RESOURCES, "the data set is longer than 4 MiB; or try again later"),
     CANNOT_UNDERSTAND,
     INTERNAL,
@@ -156,7 +151,6 @@ pub const PERFORMED: &[Status] = &[
     (MppsError::Missing("").statuses().0, "an attribute that must be there is missing"),
     (MppsError::NoValue("").statuses().0, "an attribute that must have a value has none"),
     CLASS,
-    UNRECOGNIZED,
     NO_ROOM,
     CANNOT_UNDERSTAND,
 ];

@@ -88,6 +88,9 @@ async fn a_resource_describes_itself_and_what_is_below() {
     let expected: BTreeSet<_> = paths(all).into_iter().filter(|path| path.starts_with(below)).collect();
     assert_eq!(paths(described(&server, PATH).await), expected);
     assert!(expected.len() > 6);
+    for (path, allowed) in [("/dicom-web", "OPTIONS"), (PATH, "DELETE, GET, OPTIONS")] {
+        assert_eq!(options(&server, path, "*/*").await.header("allow"), allowed, "{path}");
+    }
 }
 
 #[tokio::test]
