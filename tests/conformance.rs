@@ -30,6 +30,18 @@ fn the_statement_tells_of_the_configuration_that_runs() {
     assert!(help.contains("pacs conformance --default"), "{help}");
 }
 
+#[test]
+fn nothing_is_answered_that_the_statement_does_not_list() {
+    let Some(python) = python() else { return };
+    let server = Server::start(&["--set", "ai.enabled=false"]);
+    let statement = server.folder().join("statement.md");
+    fs::write(&statement, server.pacs(&["conformance"])).expect("written");
+    let mut script = Command::new(python);
+    script.arg(peer("answers.py")).arg(server.dicom.to_string()).arg(statement).args(["2026", "40"]);
+    let told = run(&mut script);
+    assert!(told.contains("all stated"), "{told}");
+}
+
 /// What is stated of storage contexts, asked for by dcmtk.
 #[test]
 fn retired_classes_are_refused_where_the_statement_says_so() {
