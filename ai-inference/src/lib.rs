@@ -26,6 +26,7 @@ pub mod measure;
 pub mod models;
 pub mod pipeline;
 pub mod report;
+mod serving;
 pub mod stack;
 pub mod threads;
 pub mod volume;

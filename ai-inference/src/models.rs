@@ -9,11 +9,12 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::{borrow::Cow, panic::catch_unwind, path::Path};
 
-/// A model that has passed every check.
+/// A model whose files are those of its card. It serves by an engine, which tries it first.
 pub struct Model {
     pub card: Card,
     pub operating_point: OperatingPoint,
-    pub engine: Engine,
+    onnx: Cow<'static, [u8]>,
+    selftest_output: Cow<'static, [u8]>,
 }
 
 /// The files of a package.
@@ -33,7 +34,7 @@ fn built_in() -> Package {
     }
 }
 
-/// Loads the configured model: hashes, card, graph against card, self-test. Takes a second or two; blocks.
+/// Reads the configured model and checks its files; blocks.
 ///
 /// # Errors
 /// The model is then quarantined: it must not serve, and the error says why.
@@ -52,10 +53,36 @@ pub fn load(config: &AiConfig) -> Result<Model, ModelError> {
     let named = card.operating_point(&config.operating_point).cloned();
     let missing = || ModelError::Contract(format!("it has no operating point {}", config.operating_point));
     let operating_point = named.ok_or_else(missing)?;
-    // A graph made to do harm may break an assumption of the engine; that too is only a quarantined model.
-    let engine = catch_unwind(|| try_out(&package, &card));
-    let engine = engine.map_err(|_| ModelError::Graph("the engine panicked".into()))??;
-    Ok(Model { card, operating_point, engine })
+    let Package { onnx, selftest_output, .. } = package;
+    Ok(Model { card, operating_point, onnx, selftest_output })
+}
+
+impl Model {
+    /// Makes the graph ready to run and tries it: graph against card, self-test. Takes a second or two, and some 50 MB for a
+    /// small network; blocks.
+    ///
+    /// # Errors
+    /// As with [`load`].
+    pub fn engine(&self) -> Result<Engine, ModelError> {
+        // A graph made to do harm may break an assumption of the engine; that too is only a quarantined model.
+        let engine = catch_unwind(|| self.try_out());
+        engine.map_err(|_| ModelError::Graph("the engine panicked".into()))?
+    }
+
+    fn try_out(&self) -> Result<Engine, ModelError> {
+        let engine = Engine::load(&self.onnx, &self.card)?;
+        let output = engine.run(selftest_input(self.card.input.shape.iter().product()))?;
+        let (expected, rest) = self.selftest_output.as_chunks::<4>();
+        if !rest.is_empty() || expected.len() != output.len() {
+            let (held, given) = (expected.len(), output.len());
+            return Err(ModelError::Contract(format!("the self-test has {held} values, not {given}")));
+        }
+        let differences = expected.iter().zip(&output).map(|(bytes, value)| (f32::from_le_bytes(*bytes) - value).abs());
+        // A NaN is no agreement, and `f32::max` would lose it.
+        let off = differences.fold(0.0, |worst, d: f32| if d.is_nan() || d > worst { d } else { worst });
+        let allowed = self.card.selftest.max_abs_diff;
+        if off <= allowed { Ok(engine) } else { Err(ModelError::SelfTest { off, allowed }) }
+    }
 }
 
 fn read(folder: &Path, model: &str) -> Result<Package, ModelError> {
@@ -77,20 +104,6 @@ fn read(folder: &Path, model: &str) -> Result<Package, ModelError> {
 fn check_hash(file: &'static str, bytes: &[u8], expected: &str) -> Result<(), ModelError> {
     let actual: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     if actual == expected { Ok(()) } else { Err(ModelError::Hash { file, expected: expected.to_owned(), actual }) }
-}
-
-fn try_out(package: &Package, card: &Card) -> Result<Engine, ModelError> {
-    let engine = Engine::load(&package.onnx, card)?;
-    let output = engine.run(selftest_input(card.input.shape.iter().product()))?;
-    let (expected, rest) = package.selftest_output.as_chunks::<4>();
-    if !rest.is_empty() || expected.len() != output.len() {
-        return Err(ModelError::Contract(format!("the self-test has {} values, not {}", expected.len(), output.len())));
-    }
-    let differences = expected.iter().zip(&output).map(|(bytes, value)| (f32::from_le_bytes(*bytes) - value).abs());
-    // A NaN is no agreement, and `f32::max` would lose it.
-    let off = differences.fold(0.0, |worst, d: f32| if d.is_nan() || d > worst { d } else { worst });
-    let allowed = card.selftest.max_abs_diff;
-    if off <= allowed { Ok(engine) } else { Err(ModelError::SelfTest { off, allowed }) }
 }
 
 /// The input that every card's self-test uses: x[i] = (i * 2654435761 mod 2^32) / 2^32.
@@ -118,7 +131,7 @@ mod tests {
 
     fn quarantined(change: impl FnOnce(&Path)) -> ModelError {
         let (_folder, config) = package(change);
-        load(&config).err().unwrap()
+        load(&config).and_then(|model| model.engine()).err().unwrap()
     }
 
     fn edit_card(package: &Path, edit: impl FnOnce(String) -> String) {
@@ -136,6 +149,7 @@ mod tests {
     #[test]
     fn the_built_in_model_passes_its_self_test() {
         let model = load(&AiConfig::default()).unwrap();
+        assert!(model.engine().is_ok());
         assert_eq!(model.operating_point.name, "default");
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     detect::{Candidate, Region, detect},
+    engine::Engine,
     error::{ModelError, Refusal},
     lung,
     measure::{Measured, measure},
@@ -27,7 +28,11 @@ pub struct Nodule {
 ///
 /// # Errors
 /// The inner error says why the volume is not for the model.
-pub fn find_nodules(volume: &Volume, model: &Model) -> Result<Result<Vec<Nodule>, Refusal>, ModelError> {
+pub fn find_nodules(
+    volume: &Volume,
+    model: &Model,
+    engine: &Engine,
+) -> Result<Result<Vec<Nodule>, Refusal>, ModelError> {
     let isotropic = volume.to_isotropic();
     let lungs = lung::mask(&isotropic);
     if let Err(refusal) = lung::check(&isotropic, &lungs, &model.card.selects) {
@@ -37,7 +42,7 @@ pub fn find_nodules(volume: &Volume, model: &Model) -> Result<Result<Vec<Nodule>
         return Ok(Err(Refusal::NoLungs("no lungs in the images")));
     };
     drop(lungs);
-    let candidates = detect(&region, &model.card, &model.engine)?;
+    let candidates = detect(&region, &model.card, engine)?;
     let mut nodules: Vec<Nodule> = Vec::new();
     for candidate in candidates.into_iter().filter(|c| c.score >= model.operating_point.threshold).take(MOST) {
         let center_mm = to_patient(&region, isotropic.origin, &candidate);

@@ -4,9 +4,10 @@ use crate::{
     config::AiConfig,
     error::{AiError, Refusal},
     load::{Series, load},
-    models::{self, Model},
+    models,
     pipeline::{Nodule, find_nodules},
     report::{Key, frame_of_reference, identity, report},
+    serving::Serving,
     stack::{Stack, select},
     threads::Threads,
     volume::Volume,
@@ -29,8 +30,8 @@ const JOB: &str = "ai";
 const EVENTS_AT_ONCE: u32 = 256;
 /// Events come in bursts, an instance each: what comes in so long is looked at together.
 const GATHER: Duration = Duration::from_millis(250);
-/// Jobs come due by themselves or from another process: look this often.
-const IDLE: Duration = Duration::from_secs(1);
+/// When the program starts, others are waited for.
+const OTHERS_FIRST: Duration = Duration::from_secs(1);
 /// After a failure of the archive.
 const ARCHIVE_PAUSE: Duration = Duration::from_secs(5);
 
@@ -47,7 +48,7 @@ struct Task {
 struct Worker {
     archive: Archive,
     config: AiConfig,
-    model: Arc<Model>,
+    serving: Serving,
     threads: Threads,
     name: String,
 }
@@ -62,17 +63,18 @@ pub async fn work(archive: Archive, config: AiConfig, shutdown: CancellationToke
         return Ok(());
     }
     let threads = Threads::new(config.threads)?;
-    let settings = config.clone();
-    let model = match threads.run(move || models::load(&settings)).await? {
-        Ok(model) => Arc::new(model),
-        Err(reason) => {
+    let Some(served) = shutdown.run_until_cancelled(serve(&config, &threads)).await else { return Ok(()) };
+    let serving = match served {
+        Ok(serving) => serving,
+        Err(AiError::Model(reason)) => {
             error!(model = config.model, %reason, "model quarantined: nothing is processed; `pacs doctor` says more");
             shutdown.cancelled().await;
             return Ok(());
         }
+        Err(error) => return Err(error),
     };
-    info!(model = config.model, status = model.card.status.words(), "model serves");
-    let worker = Worker { archive, config, model, threads, name: format!("ai-{}", std::process::id()) };
+    info!(model = config.model, status = serving.model.card.status.words(), "model serves");
+    let worker = Worker { archive, config, serving, threads, name: format!("ai-{}", std::process::id()) };
     let queue = async {
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -83,18 +85,24 @@ pub async fn work(archive: Archive, config: AiConfig, shutdown: CancellationToke
     Ok(())
 }
 
+/// Reads the model and tries it.
+async fn serve(config: &AiConfig, threads: &Threads) -> Result<Serving, AiError> {
+    tokio::time::sleep(OTHERS_FIRST).await;
+    let settings = config.clone();
+    let serving = Serving::new(threads.run(move || models::load(&settings)).await??);
+    serving.engine(threads).await?;
+    Ok(serving)
+}
+
 // ---- outbox → jobs ------------------------------------------------------------------------------------------------
 
 impl Worker {
     async fn queue_for_ever(&self) {
-        let mut newest = self.archive.newest_event();
+        let mut stirrings = self.archive.stirrings();
         loop {
-            newest.borrow_and_update();
+            stirrings.begin();
             match self.queue_batch().await {
-                Ok(0) => {
-                    drop(tokio::time::timeout(IDLE, newest.changed()).await);
-                    tokio::time::sleep(GATHER).await;
-                }
+                Ok(0) => stirrings.rest(GATHER).await,
                 Ok(_) => {}
                 Err(error) => {
                     warn!(%error, "outbox not read");
@@ -124,12 +132,12 @@ impl Worker {
         let question = Query::new(Level::Series)
             .with(tags::STUDY_INSTANCE_UID, task.study.as_str())
             .with(tags::SERIES_INSTANCE_UID, task.series.as_str())
-            .with(tags::MODALITY, self.model.card.selects.modality.as_str());
+            .with(tags::MODALITY, self.serving.model.card.selects.modality.as_str());
         if self.archive.find(&question).await?.is_empty() {
             return Ok(());
         }
         let instances = self.archive.instances(&task.study, Some(&task.series), None).await?.len();
-        let model: String = self.model.card.sha256.chars().take(12).collect();
+        let model: String = self.serving.model.card.sha256.chars().take(12).collect();
         let key = format!("{} {instances} images {model}", task.series);
         let payload = serde_json::to_value(task).map_err(|e| ArchiveError::Internal(e.to_string()))?;
         self.archive.enqueue(JOB, &key, &payload).await?;
@@ -146,9 +154,9 @@ fn complete_series(event: &Event) -> Option<Task> {
 
 impl Worker {
     async fn process_until(&self, shutdown: &CancellationToken) {
-        let mut newest = self.archive.newest_event();
+        let mut stirrings = self.archive.stirrings();
         while !shutdown.is_cancelled() {
-            newest.borrow_and_update();
+            stirrings.begin();
             match self.archive.claim(JOB, &self.name, self.lease()).await {
                 Ok(Some(job)) => {
                     let span = info_span!("job", model = self.config.model, id = job.id);
@@ -156,7 +164,7 @@ impl Worker {
                 }
                 Ok(None) => tokio::select! {
                     () = shutdown.cancelled() => {}
-                    _ = tokio::time::timeout(IDLE, newest.changed()) => tokio::time::sleep(GATHER).await,
+                    () = stirrings.rest(GATHER) => self.serving.rest(),
                 },
                 Err(error) => {
                     warn!(%error, "no job claimed");
@@ -274,7 +282,7 @@ impl Worker {
 
     fn stack(&self, series: &Series) -> Result<Stack, Refusal> {
         let images = series.attributes();
-        let stack = select(&images, &self.model.card.selects)?;
+        let stack = select(&images, &self.serving.model.card.selects)?;
         frame_of_reference(&images)?;
         if stack.voxels() > self.config.max_voxels { Err(Refusal::TooLarge(stack.voxels())) } else { Ok(stack) }
     }
@@ -285,8 +293,9 @@ impl Worker {
         if isotropic > self.config.max_voxels as f64 {
             return Ok(Err(Refusal::TooLarge(isotropic as u64)));
         }
-        let model = self.model.clone();
-        Ok(self.threads.run(move || find_nodules(&volume, &model)).await??)
+        let engine = self.serving.engine(&self.threads).await?;
+        let model = Arc::clone(&self.serving.model);
+        Ok(self.threads.run(move || find_nodules(&volume, &model, &engine)).await??)
     }
 
     /// Stores the SR through the front door; returns a line for people.
@@ -297,8 +306,9 @@ impl Worker {
         stack: &Stack,
         nodules: &[Nodule],
     ) -> Result<Result<String, Refusal>, AiError> {
-        let key = Key { series: &task.series, instances: series.instances.len(), model: &self.model.card.sha256 };
-        let report = match report(key, series, stack, nodules, &self.model) {
+        let key =
+            Key { series: &task.series, instances: series.instances.len(), model: &self.serving.model.card.sha256 };
+        let report = match report(key, series, stack, nodules, &self.serving.model) {
             Ok(report) => report,
             Err(refusal) => return Ok(Err(refusal)),
         };

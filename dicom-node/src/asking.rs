@@ -11,31 +11,39 @@ use storage::{
     ArchiveError,
     routing::{Destination, Question, Receiver},
 };
-use tokio::{task::JoinSet, time::interval};
+use tokio::task::JoinSet;
 
-/// What is due may have been queued by another process: look this often.
+/// Look this often while anything happens.
 const LOOK: Duration = Duration::from_secs(2);
 /// So long the answer may take over our own association; after that it comes over one of the peer's.
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Asks until the node stops.
 pub(crate) async fn work(node: &Arc<Node>) {
-    let mut look = interval(LOOK);
-    let mut asking: JoinSet<()> = JoinSet::new();
+    let mut stirrings = node.archive.stirrings();
     loop {
-        tokio::select! {
-            // What is broken off is asked again.
-            () = node.stop.cancelled() => return,
-            Some(_) = asking.join_next() => {}
+        stirrings.begin();
+        let round = async {
             // One round after the other: nobody is asked twice at a time.
-            _ = look.tick(), if asking.is_empty() => match node.archive.uncommitted_destinations().await {
-                Ok(due) => due.into_iter().for_each(|destination| {
-                    let node = Arc::clone(node);
-                    asking.spawn(async move { ask(&node, &destination).await });
-                }),
-                Err(error) => tracing::warn!(%error, "who is to be asked for storage commitment cannot be read"),
-            },
+            ask_all(node).await;
+            stirrings.rest(LOOK).await;
+        };
+        // What is broken off is asked again.
+        if node.stop.run_until_cancelled(round).await.is_none() {
+            return;
         }
+    }
+}
+
+async fn ask_all(node: &Arc<Node>) {
+    match node.archive.uncommitted_destinations().await {
+        Ok(due) => {
+            let node = |destination| (Arc::clone(node), destination);
+            let asking =
+                due.into_iter().map(node).map(|(node, destination)| async move { ask(&node, &destination).await });
+            asking.collect::<JoinSet<()>>().join_all().await;
+        }
+        Err(error) => tracing::warn!(%error, "who is to be asked for storage commitment cannot be read"),
     }
 }
 

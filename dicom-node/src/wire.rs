@@ -30,6 +30,9 @@ use tokio_util::{either::Either, sync::CancellationToken};
 
 /// What is read at once. A PDU that claims to be large gets its room as its bytes come.
 const READ_AHEAD: usize = 64 << 10;
+/// A connection on which nothing has come for so long keeps room for as many bytes only.
+const QUIET: Duration = Duration::from_secs(2);
+const READ_AFTER_QUIET: usize = 512;
 /// When the system asks whether a silent host still lives: also keeps firewalls from forgetting the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
@@ -139,14 +142,27 @@ impl<S: Transport> Wire<S> {
                 self.begun.get_or_insert_with(Instant::now);
             }
             let limit = [deadline, self.begun.map(|at| at + self.pdu_limit)].into_iter().flatten().min();
-            self.buffer.reserve(READ_AHEAD);
-            match before(limit, self.stream.read_buf(&mut self.buffer)).await {
+            match self.read(limit).await {
                 None => return Received::Expired,
                 Some(Ok(1..)) => self.stream.acknowledge(),
                 Some(Ok(0)) => return Received::Closed(None),
                 Some(Err(error)) => return Received::Closed(Some(error)),
             }
         }
+    }
+
+    /// Reads what is there, `None` if nothing came in time.
+    async fn read(&mut self, limit: Option<Instant>) -> Option<io::Result<usize>> {
+        self.buffer.reserve(READ_AHEAD);
+        let quiet = Instant::now() + QUIET;
+        if !self.buffer.is_empty() || limit.is_some_and(|limit| limit <= quiet) {
+            return before(limit, self.stream.read_buf(&mut self.buffer)).await;
+        }
+        if let Ok(read) = timeout_at(quiet, self.stream.read_buf(&mut self.buffer)).await {
+            return Some(read);
+        }
+        self.buffer = BytesMut::with_capacity(READ_AFTER_QUIET);
+        before(limit, self.stream.read_buf(&mut self.buffer)).await
     }
 
     /// Writes whole PDUs; fails when the peer takes nothing for too long.

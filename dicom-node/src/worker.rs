@@ -3,11 +3,11 @@
 use crate::session::Node;
 use std::{sync::Arc, time::Duration};
 use storage::Job;
-use tokio::{sync::Notify, time::timeout};
+use tokio::sync::Notify;
 
 /// How long a job may take before another process takes it over; extended by those that take longer.
 pub(crate) const LEASE: Duration = Duration::from_secs(600);
-/// Jobs may come due by themselves or from another process: look this often.
+/// Jobs may come due by themselves or from another process: look this often while anything happens.
 const IDLE: Duration = Duration::from_secs(2);
 /// Retried first after so long, then after twice that, and so on up to an hour.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -26,11 +26,16 @@ pub(crate) async fn work<F>(
     F: Future<Output = Result<String, String>>,
 {
     let worker = format!("{kind} {}", std::process::id());
+    let mut stirrings = node.archive.stirrings();
     loop {
+        stirrings.begin();
         let step = async {
             match node.archive.claim(kind, &worker, LEASE).await {
                 Ok(Some(job)) => settle(node, &job, what, answer(Arc::clone(node), job.clone()).await).await,
-                Ok(None) => drop(timeout(IDLE, queued.notified()).await),
+                Ok(None) => tokio::select! {
+                    () = queued.notified() => {}
+                    () = stirrings.rest(IDLE) => {}
+                },
                 Err(error) => {
                     tracing::warn!(%error, kind, "jobs cannot be read");
                     tokio::time::sleep(IDLE).await;

@@ -20,10 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use storage::{Archive, ArchiveError, Event, EventKind, Job};
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -31,7 +28,7 @@ const CONSUMER: &str = "integration";
 const EVENTS_AT_ONCE: u32 = 256;
 /// Events come in bursts, an instance each: what comes in so long is looked at together.
 const GATHER: Duration = Duration::from_millis(250);
-/// Jobs may come due by themselves or from another process: look this often.
+/// Jobs may come due by themselves or from another process: look this often while anything happens.
 const IDLE: Duration = Duration::from_secs(1);
 /// After a failure of the archive.
 const ARCHIVE_PAUSE: Duration = Duration::from_secs(5);
@@ -69,15 +66,11 @@ pub async fn relay(archive: Archive, config: IntegrationConfig, shutdown: Cancel
 // ---- outbox → jobs ------------------------------------------------------------------------------------------------
 
 async fn queue(archive: &Archive, routes: &[Arc<Route>], others: &[String]) {
-    let mut newest = archive.newest_event();
+    let mut stirrings = archive.stirrings();
     loop {
-        newest.borrow_and_update();
+        stirrings.begin();
         match queue_batch(archive, routes, others).await {
-            Ok(0) => {
-                // The time limit also covers an archive that has closed.
-                let _ = timeout(IDLE, newest.changed()).await;
-                sleep(GATHER).await;
-            }
+            Ok(0) => stirrings.rest(GATHER).await,
             Ok(_) => {}
             Err(error) => {
                 warn!(%error, "outbox not read");
@@ -183,11 +176,17 @@ async fn metadata(
 
 async fn send(archive: &Archive, route: &Route, retry: &RetryConfig, shutdown: &CancellationToken) {
     let worker = format!("integration {}", std::process::id());
+    let mut stirrings = archive.stirrings();
     while !shutdown.is_cancelled() {
+        stirrings.begin();
         let pause = match archive.claim(&route.kind, &worker, route.lease()).await {
             Ok(Some(job)) => send_one(archive, route, &job, retry, shutdown).await,
             Ok(None) => {
-                let _ = shutdown.run_until_cancelled(timeout(IDLE, route.queued.notified())).await;
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = route.queued.notified() => {}
+                    () = stirrings.rest(IDLE) => {}
+                }
                 Duration::ZERO
             }
             Err(error) => {

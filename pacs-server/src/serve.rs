@@ -130,7 +130,7 @@ fn start_rooms(
         rooms.spawn(again(COOL, own(), "moving packs to the cold store", cool));
     }
     if let Some(replicator) = Replicator::new(archive) {
-        rooms.spawn(replicate(replicator, shutdown.clone()));
+        rooms.spawn(replicate(archive.clone(), replicator, shutdown.clone()));
     }
     if config.storage.scrub_megabytes_per_second > 0 {
         rooms.spawn(scrub(archive.clone(), config.storage.scrub_megabytes_per_second, shutdown.clone()));
@@ -195,7 +195,8 @@ async fn call(config: &dicom_node::NodeConfig, peer: &Peer) -> anyhow::Result<()
     Ok(scu::echo(&remote).await?)
 }
 
-/// Does something each `every`. What fails is told and done again; what the end breaks off is done after the next start.
+/// Does something each `every` while anything happens in the archive, and else from time to time. What fails is told and done
+/// again; what the end breaks off is done after the next start.
 async fn again<F>(
     every: Duration,
     (archive, shutdown): (Archive, CancellationToken),
@@ -205,16 +206,15 @@ async fn again<F>(
 where
     F: Future<Output = Result<(), ArchiveError>>,
 {
-    let mut clock = tokio::time::interval(every);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stirrings = archive.stirrings();
     loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            _ = clock.tick() => {}
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            done = step(archive.clone()) => tell(what, done),
+        stirrings.begin();
+        let round = async {
+            tell(what, step(archive.clone()).await);
+            stirrings.rest(every).await;
+        };
+        if shutdown.run_until_cancelled(round).await.is_none() {
+            return Ok(());
         }
     }
 }
@@ -290,8 +290,10 @@ async fn cool(archive: Archive) -> Result<(), ArchiveError> {
 }
 
 /// Copies to the replica what is not there yet.
-async fn replicate(replicator: Replicator, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn replicate(archive: Archive, replicator: Replicator, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut stirrings = archive.stirrings();
     loop {
+        stirrings.begin();
         let stepped = tokio::select! {
             // What is broken off here is made again.
             () = shutdown.cancelled() => return Ok(()),
@@ -307,7 +309,7 @@ async fn replicate(replicator: Replicator, shutdown: CancellationToken) -> anyho
         };
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            () = tokio::time::sleep(rest) => {}
+            () = stirrings.rest(rest) => {}
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     read::Inflated,
     retention,
     sign_in::SignIns,
+    stir::pulse,
     tiers::{self, Opened, Reads},
 };
 use std::{
@@ -137,18 +138,30 @@ async fn make_private_folder(path: &Path) -> Result<(), ArchiveError> {
 
 /// Ends when the archive is dropped or closed.
 async fn watch_other_processes(archive: Weak<Inner>) {
+    let mut known = 0;
     loop {
         tokio::time::sleep(POLL).await;
         let Some(inner) = archive.upgrade() else { return };
-        match newest_position(&inner.database.pool).await {
-            Ok(position) => {
-                announce(&inner.newest, position);
-                if let Err(error) = inner.refresh_quarantine().await {
-                    tracing::warn!(%error, "looking for new damage failed");
-                }
-            }
-            Err(sqlx::Error::PoolClosed) => return,
-            Err(error) => tracing::warn!(%error, "looking for new events failed"),
+        match inner.look_for_changes(known).await {
+            Ok(position) => known = position,
+            Err(_) if inner.database.pool.is_closed() => return,
+            Err(error) => tracing::warn!(%error, "looking for changes by other processes failed"),
         }
+    }
+}
+
+impl Inner {
+    /// Lets those hear who wait for it that something happened after the position that was known, here or elsewhere, or that
+    /// something is due. Returns the newest position.
+    async fn look_for_changes(&self, known: i64) -> Result<i64, ArchiveError> {
+        let (newest, is_due) = pulse(&self.database.pool).await?;
+        if newest != known {
+            announce(&self.newest, newest);
+            self.refresh_quarantine().await?;
+        }
+        if newest != known || is_due {
+            self.database.stir.tell();
+        }
+        Ok(newest)
     }
 }

@@ -1,6 +1,6 @@
 //! The pool over SQLite or PostgreSQL, and the write transaction that every change of the catalog goes through.
 
-use crate::{config::StorageConfig, error::ArchiveError};
+use crate::{config::StorageConfig, error::ArchiveError, stir::Stir};
 use sqlx::{
     Any, AnyPool, AssertSqlSafe, Executor, Row, SqlSafeStr, Transaction,
     any::{AnyArguments, AnyPoolOptions, AnyQueryResult},
@@ -25,6 +25,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (11, "routing", include_str!("../migrations/0011_routing.sql")),
     (12, "procedure_steps", include_str!("../migrations/0012_procedure_steps.sql")),
     (13, "peer_limits", include_str!("../migrations/0013_peer_limits.sql")),
+    (14, "open_jobs", include_str!("../migrations/0014_open_jobs.sql")),
 ];
 
 /// The version of the catalog after all of them.
@@ -60,6 +61,8 @@ pub(crate) struct Database {
     turn: Mutex<()>,
     /// Whether it is known that all patients' names have their search keys.
     pub(crate) names_have_keys: AtomicBool,
+    /// Hears of every change.
+    pub(crate) stir: Stir,
 }
 
 impl Database {
@@ -88,7 +91,13 @@ impl Database {
             }
             error => error.into(),
         })?;
-        Ok(Self { pool, is_sqlite: sqlite, turn: Mutex::new(()), names_have_keys: AtomicBool::new(false) })
+        Ok(Self {
+            pool,
+            is_sqlite: sqlite,
+            turn: Mutex::new(()),
+            names_have_keys: AtomicBool::new(false),
+            stir: Stir::default(),
+        })
     }
 
     pub(crate) fn is_sqlite(&self) -> bool {
@@ -98,7 +107,11 @@ impl Database {
     /// Runs one changing statement by itself.
     pub(crate) async fn execute(&self, statement: Statement<'_>) -> Result<AnyQueryResult, sqlx::Error> {
         let _turn = self.turn.lock().await;
-        statement.execute(&self.pool).await
+        let done = statement.execute(&self.pool).await?;
+        if done.rows_affected() > 0 {
+            self.stir.tell();
+        }
+        Ok(done)
     }
 
     /// Runs one changing statement with `returning` by itself.
@@ -108,7 +121,11 @@ impl Database {
     ) -> Result<Option<sqlx::any::AnyRow>, sqlx::Error> {
         let _turn = self.turn.lock().await;
         // `fetch_optional` would leave SQLite's statement unfinished, its change uncommitted, until the next use.
-        Ok(statement.fetch_all(&self.pool).await?.into_iter().next())
+        let row = statement.fetch_all(&self.pool).await?.into_iter().next();
+        if row.is_some() {
+            self.stir.tell();
+        }
+        Ok(row)
     }
 
     /// A transaction for people, peers and the like, which leave the head alone.
@@ -138,7 +155,7 @@ impl Database {
         let keys = KEYS_AT_ONCE.saturating_add(i64::try_from(instances).unwrap_or(0).saturating_mul(2));
         let (mut transaction, turn) = self.begin().await?;
         let head = Head::lock(&mut transaction, keys).await?;
-        Ok(Change { transaction, head, _turn: turn })
+        Ok(Change { transaction, head, stir: &self.stir, _turn: turn })
     }
 
     /// Everything committed so far survives a power cut when this returns.
@@ -172,6 +189,7 @@ fn migrator(sqlite: bool) -> Migrator {
 pub(crate) struct Change<'a> {
     pub(crate) transaction: Transaction<'static, Any>,
     pub(crate) head: Head,
+    stir: &'a Stir,
     _turn: MutexGuard<'a, ()>,
 }
 
@@ -180,6 +198,7 @@ impl Change<'_> {
     pub(crate) async fn commit(mut self) -> Result<i64, sqlx::Error> {
         let newest = self.head.save(&mut self.transaction).await?;
         self.transaction.commit().await?;
+        self.stir.tell();
         Ok(newest)
     }
 }

@@ -92,6 +92,7 @@ pub mod routing;
 mod sealing;
 mod sign_in;
 mod spool;
+mod stir;
 mod store;
 mod sweep;
 pub mod tiers;
@@ -126,6 +127,7 @@ pub use replica::{ReplicaStatus, Replicator};
 pub use retention::{
     Cursor, Deletion, Expiry, Hold, Holding, KeptStudy, Page, PatientClass, RetentionRule, StudyTerm, TermState,
 };
+pub use stir::Stirrings;
 pub use tiers::{CacheUse, ColdRule, Moved, Prefetched, Tier, TierUse};
 pub use verify::{Scrubbed, Verification};
 pub use versions::Version;

@@ -187,7 +187,11 @@ async fn model(config: &Config) -> Result<String, String> {
         return Ok("switched off (ai.enabled)".to_owned());
     }
     let ai = config.ai.clone();
-    let loaded = tokio::task::spawn_blocking(move || ai_inference::models::load(&ai)).await;
+    let loaded = tokio::task::spawn_blocking(move || {
+        let model = ai_inference::models::load(&ai)?;
+        model.engine().map(|_| model)
+    })
+    .await;
     match loaded {
         Ok(Ok(model)) => {
             Ok(format!("{} {} passed its self-test; {}", model.card.id, model.card.version, model.card.status.words()))

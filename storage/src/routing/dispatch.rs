@@ -4,13 +4,10 @@
 use super::{Destination, Forward, Pace};
 use crate::{archive::Archive, error::ArchiveError};
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, interval},
-};
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-/// What is due may have been queued by another process: look this often.
+/// Look this often while anything happens.
 const LOOK: Duration = Duration::from_secs(1);
 /// What another process left behind is looked for so often.
 const TEND: Duration = Duration::from_secs(10);
@@ -71,10 +68,21 @@ type Ended = (String, bool);
 pub async fn dispatch(archive: &Archive, sender: impl Sender, stop: &CancellationToken) {
     let mut standings: HashMap<String, Standing> = HashMap::new();
     let mut lines: JoinSet<Ended> = JoinSet::new();
-    let (mut look, mut tend) = (interval(LOOK), interval(TEND));
+    let mut stirrings = archive.stirrings();
+    let mut tended: Option<Instant> = None;
     loop {
+        if tended.is_none_or(|at| at.elapsed() >= TEND) {
+            tell(archive.tend_forwards().await);
+            tended = Some(Instant::now());
+        }
+        stirrings.begin();
+        match archive.due_destinations().await {
+            Ok(due) => begin(archive, &sender, due, &mut standings, &mut lines, stop),
+            Err(error) => tell::<()>(Err(error)),
+        }
         tokio::select! {
             () = stop.cancelled() => break,
+            () = stirrings.rest(LOOK) => {}
             Some(ended) = lines.join_next() => match ended {
                 Ok((name, is_reached)) => standings.entry(name).or_default().ended(is_reached),
                 // Nobody knows which it was; what it had claimed is due again when its lease is over.
@@ -82,11 +90,6 @@ pub async fn dispatch(archive: &Archive, sender: impl Sender, stop: &Cancellatio
                     tracing::error!(%error, "sending on broke off");
                     standings.clear();
                 }
-            },
-            _ = tend.tick() => tell(archive.tend_forwards().await),
-            _ = look.tick() => match archive.due_destinations().await {
-                Ok(due) => begin(archive, &sender, due, &mut standings, &mut lines, stop),
-                Err(error) => tell::<()>(Err(error)),
             },
         }
     }
