@@ -23,6 +23,9 @@ pub struct NodeConfig {
     pub open_to_loopback: bool,
     /// Also take instances of SOP Classes that the standard has retired.
     pub accept_retired_sop_classes: bool,
+    /// Callers that are neither configured nor on loopback: `reject`, or `quarantine`, which takes what they store and keeps
+    /// it where nobody sees it until an administrator decides (`pacs quarantine`).
+    pub unknown_callers: UnknownCallers,
     /// Also take instances of private SOP Classes.
     pub accept_unknown_sop_classes: bool,
     /// Also take private transfer syntaxes and ones newer than this version, as explicit VR little endian.
@@ -58,6 +61,15 @@ pub struct NodeConfig {
     pub tls: TlsConfig,
 }
 
+/// What becomes of who calls and is not configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnknownCallers {
+    #[default]
+    Reject,
+    Quarantine,
+}
+
 /// A part of the archive with an AE title of its own. What is stored under it goes into the archive as ever.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +89,7 @@ impl Default for NodeConfig {
             virtual_archives: Vec::new(),
             open_to_loopback: true,
             accept_retired_sop_classes: true,
+            unknown_callers: UnknownCallers::Reject,
             accept_unknown_sop_classes: false,
             accept_unknown_transfer_syntaxes: false,
             preferred_transfer_syntaxes: Vec::new(),

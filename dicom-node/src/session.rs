@@ -99,6 +99,8 @@ enum Next {
 /// An established association.
 struct Association {
     calling: AeTitle,
+    /// Else what it stores goes into quarantine.
+    is_known: bool,
     called: AeTitle,
     /// The user that the caller proved to be.
     user: Option<String>,
@@ -353,6 +355,7 @@ impl<S: Transport> Session<S> {
             archive: &node.archive,
             config: &node.config,
             calling: &association.calling,
+            is_known: association.is_known,
             address: &association.address,
         };
         let has_data_set = command.has_data_set;

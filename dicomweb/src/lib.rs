@@ -48,6 +48,7 @@ mod multipart;
 mod non_patient;
 mod peers;
 mod qido;
+mod quarantine;
 mod rendered;
 mod resource;
 mod respond;
@@ -139,6 +140,9 @@ fn administration() -> Router<Web> {
         .route("/aes/{ae}", put(peers::put).delete(peers::remove))
         .route("/aes/{ae}/echo", post(peers::echo))
         .route("/damage", get(damage::list).post(damage::mend))
+        .route("/quarantine", get(quarantine::list))
+        .route("/quarantine/release", post(quarantine::release))
+        .route("/quarantine/discard", post(quarantine::discard))
         .route("/corrections", get(corrections::list).post(corrections::make))
         .route("/corrections/{id}", delete(corrections::undo))
         .route("/worklist", get(worklist::list).post(worklist::add))

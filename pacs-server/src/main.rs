@@ -4,7 +4,7 @@ use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use pacs_server::{
     commands::{
         accounts, backup, coerce, conformance, correct, damage, demo, doctor, echo, export, holds, import, jobs, keys,
-        peers, recompress, replica, retention, route, tiers, verify, worklist,
+        peers, quarantine, recompress, replica, retention, route, tiers, verify, worklist,
     },
     config::{self, Effective, Settings},
     serve, telemetry,
@@ -61,6 +61,9 @@ enum Command {
     /// What is damaged in the store, and its repair from a replica or backup
     #[command(subcommand, after_help = damage::EXAMPLES)]
     Damage(damage::DamageCommand),
+    /// What unknown callers stored, and what becomes of it
+    #[command(subcommand, after_help = quarantine::EXAMPLES)]
+    Quarantine(quarantine::QuarantineCommand),
     /// What has outlived its term of retention, and its deletion
     #[command(subcommand, after_help = retention::EXAMPLES)]
     Retention(retention::RetentionCommand),
@@ -180,6 +183,7 @@ async fn dispatch(command: Command, config: config::Config) -> anyhow::Result<Ex
         Command::Doctor => return doctor::run(&config).await,
         Command::Verify(arguments) => return verify::verify(&config, arguments).await,
         Command::Damage(command) => return damage::run(&config, command).await,
+        Command::Quarantine(command) => return quarantine::run(&config, command).await,
         Command::Retention(command) => retention::run(&config, command).await,
         Command::Tier(command) => return tiers::run(&config, command).await,
         Command::Hold(command) => holds::run(&config, command).await,

@@ -36,6 +36,8 @@ pub struct StorageConfig {
     pub complete_on_release: bool,
     /// Refuse instances larger than this, in bytes.
     pub max_instance_bytes: u64,
+    /// The quarantine for unknown callers (dicom.unknown_callers) takes so many megabytes.
+    pub quarantine_megabytes: u64,
     /// How long which studies are kept, a table `[[storage.retention]]` each; none: nothing expires, and anything may be
     /// deleted. See docs/retention.md.
     pub retention: Vec<RetentionRule>,
@@ -86,6 +88,7 @@ impl Default for StorageConfig {
             quiet_seconds: 10,
             complete_on_release: false,
             max_instance_bytes: 4 << 30,
+            quarantine_megabytes: 10_240,
             retention: Vec::new(),
             delete_expired: false,
             scrub_megabytes_per_second: 2,

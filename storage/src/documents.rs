@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::io::Write;
 
 /// No dot in it: what is before the last one tells how the object is encrypted.
-const EXTENSION: &str = "json";
+pub(crate) const EXTENSION: &str = "json";
 /// Some hundred bytes, mostly; a rejection of a hundred thousand instances is some megabytes.
 const LONGEST: u64 = 16 << 20;
 

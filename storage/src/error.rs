@@ -38,6 +38,8 @@ pub enum ArchiveError {
     Encryption { object: String, why: EncryptionError },
     #[error("instance is larger than {0} bytes")]
     TooLarge(u64),
+    #[error("the quarantine for unknown callers is full (storage.quarantine_megabytes)")]
+    QuarantineFull,
     #[error("wrong user name or password")]
     Credentials,
     #[error("too many attempts, try again in {0} s")]
@@ -78,6 +80,7 @@ impl ArchiveError {
             Self::NotFound(_) => Failure::NoSuchInstance,
             Self::Damaged(_) => Failure::Damaged,
             Self::TooLarge(_) => Failure::TooLarge,
+            Self::QuarantineFull => Failure::NoRoom,
             Self::Credentials | Self::TooManyAttempts(_) => Failure::NotAuthenticated,
             Self::Conflict(_) => Failure::BadRequest,
             Self::Kept(_) => Failure::Kept,

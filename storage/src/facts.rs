@@ -1,7 +1,7 @@
 //! What an arrival is: an instance of a patient's study, or an object of no patient.
 
 use pacs_core::{
-    TransferSyntax, Uid,
+    Tag, TransferSyntax, Uid,
     data_set::DataSet,
     frame_layout::FrameLayout,
     instance::{Instance, InstanceError, NonPatientInstance},
@@ -20,6 +20,14 @@ impl Facts {
         match NonPatientInstance::of(data_set, transfer_syntax) {
             Some(facts) => facts.map(Self::NonPatient),
             None => Instance::of(data_set, transfer_syntax.clone()).map(Self::Instance),
+        }
+    }
+
+    /// A value of the index; an object of no patient has none.
+    pub(crate) fn value(&self, tag: Tag) -> Option<&str> {
+        match self {
+            Self::Instance(facts) => facts.values.get(&tag).map(String::as_str),
+            Self::NonPatient(_) => None,
         }
     }
 

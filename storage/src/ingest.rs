@@ -21,7 +21,7 @@ use pacs_core::{
     sop_class::NonPatient,
 };
 use std::{
-    io::{BufReader, Cursor, Read, Seek},
+    io::{BufReader, Cursor, Read, Seek, Write},
     sync::Arc,
 };
 use tokio::sync::OwnedSemaphorePermit;
@@ -71,7 +71,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    fn check(&self, facts: &Facts) -> Result<(), ArchiveError> {
+    pub(crate) fn check(&self, facts: &Facts) -> Result<(), ArchiveError> {
         let resource = |kind: Option<NonPatient>| kind.map(NonPatient::resource);
         let text = |uid: &Option<Uid>| uid.as_ref().map(Uid::to_string);
         let pairs = [
@@ -132,7 +132,7 @@ impl Ingested {
 
 /// An instance on its way in. Dropped without `commit`, it leaves nothing behind.
 pub struct Incoming {
-    archive: Arc<Inner>,
+    pub(crate) archive: Arc<Inner>,
     origin: Origin,
     body: Body,
     len: u64,
@@ -272,6 +272,15 @@ impl Body {
             Some(file) => Described::of(&mut file.part10()?, digest, len, origin),
             None => Described::of(&mut Cursor::new(&self.buffer), digest, len, origin),
         }
+    }
+
+    /// The Part 10 file.
+    pub(crate) fn copy(self, to: &mut impl Write) -> Result<(), ArchiveError> {
+        match self.file {
+            Some(mut file) => _ = std::io::copy(&mut file.part10()?, to)?,
+            None => to.write_all(&self.buffer)?,
+        }
+        Ok(())
     }
 
     /// Durable when this returns.

@@ -30,6 +30,8 @@
 //! | `store`, `bucket` | objects by key: local folders or buckets by URL, one for the archive, one for what is cold |
 //! | [`outbox`] | events, written in the transaction that caused them |
 //! | `sweep` | quiet series, removal |
+//! | `strangers` | quarantine for what unknown callers store |
+//! | `stir` | when there may be something to look for |
 //! | [`retention`] | what must be kept and for how long: rules, legal holds, deletion of what has expired |
 //! | [`routing`] | what arrives is sent on by rule: destinations, rules, queue |
 //! | [`jobs`] | leased work: enqueue, claim, extend, finish, fail |
@@ -94,6 +96,7 @@ mod sign_in;
 mod spool;
 mod stir;
 mod store;
+mod strangers;
 mod sweep;
 pub mod tiers;
 mod verify;
@@ -128,6 +131,7 @@ pub use retention::{
     Cursor, Deletion, Expiry, Hold, Holding, KeptStudy, Page, PatientClass, RetentionRule, StudyTerm, TermState,
 };
 pub use stir::Stirrings;
+pub use strangers::{Quarantined, Selection};
 pub use tiers::{CacheUse, ColdRule, Moved, Prefetched, Tier, TierUse};
 pub use verify::{Scrubbed, Verification};
 pub use versions::Version;

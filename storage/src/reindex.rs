@@ -21,6 +21,8 @@ pub struct Reindexed {
     pub corrections: u64,
     /// Legal holds that the catalog lacked.
     pub holds: u64,
+    /// Instances in quarantine that the catalog lacked.
+    pub quarantined: u64,
     /// Packs, corrections and holds that cannot be read, with the reason.
     pub damaged: Vec<String>,
 }
@@ -45,6 +47,9 @@ impl Archive {
         done.damaged.extend(damaged);
         let (corrections, damaged) = self.take_in_corrections().await?;
         done.corrections = corrections;
+        done.damaged.extend(damaged);
+        let (quarantined, damaged) = self.take_in_quarantined().await?;
+        done.quarantined = quarantined;
         done.damaged.extend(damaged);
         Ok(done)
     }

@@ -26,7 +26,7 @@ pub struct Rekeyed {
     pub failed: Vec<String>,
 }
 
-/// The packs that are encrypted alike.
+/// The packs that are encrypted alike, and what is in quarantine.
 #[derive(Debug)]
 pub struct KeyUse {
     /// `KEY.CIPHER`; `None`: plain.
@@ -57,6 +57,7 @@ impl Archive {
         }
         self.inner.rekey_corrections().await?;
         self.inner.rekey_holds().await?;
+        self.rekey_quarantined().await?;
         self.remove_doomed_objects().await?;
         Ok(done)
     }
@@ -69,7 +70,7 @@ impl Archive {
     /// How the packs in the store are encrypted, and whether the key ring opens them.
     pub async fn key_uses(&self) -> Result<Vec<KeyUse>, ArchiveError> {
         let mut packs: BTreeMap<Option<Lock>, (u64, String)> = BTreeMap::new();
-        for key in self.inner.sealed_packs().await? {
+        for key in self.inner.sealed_packs().await?.into_iter().chain(self.inner.quarantined_objects().await?) {
             let (count, newest) = packs.entry(Lock::of(&key)).or_default();
             *count += 1;
             *newest = key;
@@ -103,6 +104,11 @@ impl Inner {
         }
     }
 
+    async fn quarantined_objects(&self) -> Result<Vec<String>, ArchiveError> {
+        let rows = sqlx::query(QUARANTINED).fetch_all(&self.database.pool).await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    }
+
     async fn rekey(self: &Arc<Self>, key: &str) -> Result<u64, ArchiveError> {
         let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
         self.relocate(key, &self.packs.naming().new_key(folder)).await
@@ -111,3 +117,5 @@ impl Inner {
 
 const SEALED_PACKS: &str = "select pack_key, object_key from pack where sealed = 1 and pack_key > $1
     order by pack_key limit $2";
+
+const QUARANTINED: &str = "select object_key from stranger order by stranger_key";

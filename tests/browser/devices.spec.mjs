@@ -35,6 +35,8 @@ await field("AE title").fill("YINGHAI");
 await field("Host").fill("127.0.0.1");
 await field("Port").fill(process.env.DICOM_PORT);
 await field("Search").check();
+await field("Report steps (MPPS)").check();
+await field("Worklist").selectOption({ label: "Its own steps" });
 await field("Sees only").fill("Rows=512");
 await page.screenshot({ path: join(pictures, "device-form.png") });
 await form.locator("button.main").click();
@@ -42,6 +44,8 @@ await form.getByText("does not choose among patients or studies").waitFor();
 await field("Sees only").fill("ModalitiesInStudy=CT");
 await form.locator("button.main").click();
 
+const rights = await page.locator("tr", { hasText: `127.0.0.1:${process.env.DICOM_PORT}` }).locator(".tag").allTextContents();
+assert.deepEqual(rights, ["Search", "Worklist", "Report steps (MPPS)"]);
 const row = page.locator("tr", { hasText: `127.0.0.1:${process.env.DICOM_PORT}` });
 await row.locator("[data-test=echo]").click();
 await row.getByText(/✓ Answered in \d+ ms/).waitFor();

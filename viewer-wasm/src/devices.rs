@@ -40,11 +40,23 @@ pub struct Device {
     pub may_retrieve: bool,
     pub tls: bool,
     pub certificate: Option<String>,
+    pub workflow: Workflow,
     pub view: String,
     pub max_associations: Option<u16>,
     /// What this page does not know; it is sent back as it came.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
+}
+
+/// What a device has to do with orders and procedure steps.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Workflow {
+    /// `own` or `all`: the steps that it finds on the worklist.
+    pub worklist: Option<String>,
+    pub may_perform: bool,
+    pub may_workitems: bool,
+    pub wants_availability: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

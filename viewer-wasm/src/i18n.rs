@@ -162,6 +162,13 @@ texts! {
     Store: "Store", "存储";
     Find: "Search", "查询";
     Retrieve: "Retrieve", "获取";
+    Worklist: "Worklist", "工作列表";
+    WorklistNone: "None", "不可查看";
+    WorklistOwn: "Its own steps", "仅本设备的检查";
+    WorklistAll: "All steps", "全部检查";
+    ReportSteps: "Report steps (MPPS)", "上报检查进度（MPPS）";
+    Workitems: "Workitems (UPS)", "工作项（UPS）";
+    HearsOfSeries: "Hears of complete series", "接收序列完成通知";
     ByTls: "Called by TLS", "以 TLS 连接";
     Sees: "Sees only", "可见范围";
     Associations: "Associations at most", "最大连接数";

@@ -1,6 +1,6 @@
 //! Who may do what: by calling AE title, address and certificate.
 
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, UnknownCallers};
 use pacs_core::{AeTitle, Fingerprint, query::View};
 use std::net::IpAddr;
 use storage::{Peer, Principal, Workflow};
@@ -40,6 +40,8 @@ pub struct Grant {
     pub view: View,
     /// Associations that it may have at a time, if it has a limit of its own.
     pub max_associations: Option<u16>,
+    /// Whether it is configured, or need not be. What another stores goes into quarantine.
+    pub is_known: bool,
 }
 
 /// A configured peer with the addresses that its host name stands for.
@@ -69,12 +71,22 @@ pub fn grant(
     match peers.iter().find(is_it) {
         Some(known) => Some(Grant::of(&known.peer)),
         None if config.open_to_loopback && address.is_loopback() => Some(Grant::ALL),
-        None => None,
+        None => match config.unknown_callers {
+            UnknownCallers::Reject => None,
+            UnknownCallers::Quarantine => Some(Grant::QUARANTINE),
+        },
     }
 }
 
 impl Grant {
-    const ALL: Self = Self { rights: Rights::ALL, view: View::EVERYTHING, max_associations: None };
+    const ALL: Self = Self { rights: Rights::ALL, view: View::EVERYTHING, max_associations: None, is_known: true };
+    /// To store, and nothing else.
+    const QUARANTINE: Self = Self {
+        rights: Rights { store: true, ..Rights::NONE },
+        view: View::EVERYTHING,
+        max_associations: None,
+        is_known: false,
+    };
 
     fn of(peer: &Peer) -> Self {
         let Peer { may_store: store, may_find: find, may_retrieve: retrieve, workflow, .. } = *peer;
@@ -82,6 +94,7 @@ impl Grant {
             rights: Rights { store, find, retrieve, workflow },
             view: peer.view.clone(),
             max_associations: peer.max_associations,
+            is_known: true,
         }
     }
 }
@@ -113,5 +126,14 @@ mod tests {
         check(&open, "ANYONE", "::1", all);
         check(&open, "ANYONE", "10.0.0.7", None);
         check(&NodeConfig { open_to_loopback: false, ..open }, "ANYONE", "127.0.0.1", None);
+    }
+
+    #[test]
+    fn where_unknown_callers_are_let_in_they_may_store_for_the_quarantine_only() {
+        let config = NodeConfig { unknown_callers: UnknownCallers::Quarantine, ..NodeConfig::default() };
+        let granted = grant(&config, &[], &"ANYONE".parse().unwrap(), "10.0.0.7".parse().unwrap(), None).unwrap();
+        assert_eq!((granted.rights, granted.is_known), (Rights { store: true, ..Rights::NONE }, false));
+        let granted = grant(&config, &[], &"ANYONE".parse().unwrap(), "127.0.0.1".parse().unwrap(), None).unwrap();
+        assert!(granted.is_known);
     }
 }

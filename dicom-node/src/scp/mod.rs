@@ -33,6 +33,8 @@ pub struct Caller<'a> {
     pub archive: &'a Archive,
     pub config: &'a NodeConfig,
     pub calling: &'a AeTitle,
+    /// Else what it stores goes into quarantine.
+    pub is_known: bool,
     pub address: &'a str,
 }
 

@@ -14,6 +14,7 @@ pub struct Reception {
     request: CommandSet,
     state: Result<(Incoming, Expected), Refusal>,
     bytes: u64,
+    is_from_known: bool,
 }
 
 /// Why an instance is not taken. Its data set is passed over, and the association goes on.
@@ -28,7 +29,7 @@ impl Reception {
             Ok((sop_class, sop_instance)) => open(caller, context, sop_class, sop_instance).await,
             Err(refusal) => Err(refusal),
         };
-        Self { request, state, bytes: 0 }
+        Self { request, state, bytes: 0, is_from_known: caller.is_known }
     }
 
     /// Takes a piece of the data set. The archive's own speed is the only brake: while it writes, we do not read.
@@ -44,7 +45,14 @@ impl Reception {
     /// Commits the instance and says how it ended.
     pub async fn finish(self) -> Done {
         let committed = match self.state {
-            Ok((incoming, expected)) => incoming.commit(&expected).await.map_err(|error| Refusal::from(&error)),
+            Ok((incoming, expected)) if self.is_from_known => {
+                incoming.commit(&expected).await.map_err(|error| Refusal::from(&error))
+            }
+            Ok((incoming, expected)) => {
+                let kept = incoming.quarantine(&expected).await;
+                // Of no series of the archive.
+                kept.map(|kept| Ingested { series: None, ..kept }).map_err(|error| Refusal::from(&error))
+            }
             Err(refusal) => Err(refusal),
         };
         match committed.and_then(judge) {

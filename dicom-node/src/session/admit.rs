@@ -48,7 +48,7 @@ impl<S: Transport> Session<S> {
         let peers = wire::resolve(peers, &calling).await;
         let grant = policy::grant(&node.config, &peers, &calling, self.address.ip(), self.fingerprint())
             .ok_or(Refusal::Reject(AssociateRj::CALLING_AE_TITLE))?;
-        let place = node.places.take(&calling, grant.max_associations);
+        let place = node.places.take(grant.is_known.then_some(&calling), grant.max_associations);
         let place = place.ok_or(Refusal::Reject(AssociateRj::LOCAL_LIMIT))?;
         let user = match roles::credentials(&rq.user) {
             Some(shown) => Some(self.user(shown).await.map_err(Refusal::Reject)?),
@@ -68,6 +68,7 @@ impl<S: Transport> Session<S> {
         self.pending = None;
         self.association = Some(Association {
             calling,
+            is_known: grant.is_known,
             called: parties.called,
             user: user.map(|user| user.name),
             view: parties.view.and(&grant.view),

@@ -18,6 +18,7 @@ impl<S: Transport> Session<S> {
             archive: &node.archive,
             config: &node.config,
             calling: &association.calling,
+            is_known: association.is_known,
             address: &association.address,
         };
         let answer = match request.service {

@@ -19,6 +19,7 @@ pub mod import;
 pub mod jobs;
 pub mod keys;
 pub mod peers;
+pub mod quarantine;
 pub mod recompress;
 pub mod replica;
 pub mod retention;

@@ -58,6 +58,9 @@ pub async fn reindex(config: &Config) -> anyhow::Result<ExitCode> {
     if done.holds > 0 {
         println!("{} legal holds taken in", done.holds);
     }
+    if done.quarantined > 0 {
+        println!("{} instances taken into quarantine", done.quarantined);
+    }
     for reason in &done.damaged {
         println!("damaged   {reason}");
     }

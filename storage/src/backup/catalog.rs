@@ -20,7 +20,7 @@ use std::{
 use tempfile::NamedTempFile;
 
 /// In an order in which what a row refers to is there before it. The keys of names are not among them: they are made again.
-pub(crate) const TABLES: [&str; 32] = [
+pub(crate) const TABLES: [&str; 33] = [
     "head",
     "patient",
     "study",
@@ -53,10 +53,14 @@ pub(crate) const TABLES: [&str; 32] = [
     "performed_for",
     "workitem",
     "workitem_subscriber",
+    "stranger",
 ];
 
 /// The tables that hold data as soon as an archive is used.
 pub(super) const FILLED: [&str; 4] = ["person", "patient", "non_patient_object", "pack"];
+
+/// The tables that name objects of the store.
+const HAVE_OBJECTS: [&str; 2] = ["pack", "stranger"];
 
 const FORMAT: u32 = 1;
 
@@ -193,12 +197,12 @@ impl Inner {
         Dump::open(file.reopen()?)
     }
 
-    /// Objects of the packs that a dump names.
+    /// Objects of the packs that a dump names, and of what is in quarantine.
     pub(super) async fn packs_in(&self, backup: &Objects, dump: &str) -> Result<Vec<String>, ArchiveError> {
         let mut dump = self.open_dump(backup, dump).await?;
         let mut packs = Vec::new();
         while let Some(DumpRow { table, values, .. }) = dump.next_row()? {
-            if table == "pack" {
+            if HAVE_OBJECTS.contains(&table) {
                 packs.extend(values.get("object_key").and_then(Value::as_str).map(str::to_owned));
             }
         }
@@ -211,7 +215,10 @@ const OPEN_INSTANCES: &str = "select p.object_key, i.pack_offset, i.byte_len, i.
     union all select p.object_key, n.pack_offset, n.byte_len, n.record_len
     from non_patient_object n join pack p on p.pack_key = n.pack_key where p.sealed = 0";
 
-const ALL_PACKS: &str = "select object_key, sealed from pack order by pack_key";
+const ALL_PACKS: &str = "select object_key, sealed from (
+        select object_key, sealed, pack_key as at from pack
+        union all select object_key, cast(1 as bigint) as sealed, stranger_key as at from stranger) as named
+    order by at";
 
 #[cfg(test)]
 mod tests {

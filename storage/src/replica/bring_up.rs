@@ -20,6 +20,7 @@ use crate::{
     retention::ALL_HOLDS_TO_STORE,
     routing::ALL_REST,
     spool::PACK,
+    strangers::is_quarantined,
 };
 use futures::TryStreamExt;
 use serde_json::Value;
@@ -79,7 +80,11 @@ impl Found {
         let in_order = numbered.into_iter().zip(1..).take_while(|((number, _), expected)| number == expected);
         let segments: Vec<_> = in_order.map(|((_, key), _)| key.clone()).collect();
         let at = segments.last().and_then(|last| listed.get(last)).or_else(|| listed.get(&base)).copied();
-        let packs = listed.iter().filter(|(key, _)| key.ends_with(PACK)).map(|(key, at)| (key.clone(), *at)).collect();
+        let packs = listed
+            .iter()
+            .filter(|(key, _)| key.ends_with(PACK) || is_quarantined(key))
+            .map(|(key, at)| (key.clone(), *at))
+            .collect();
         Ok(Self { base, segments, at: at.unwrap_or_default(), packs })
     }
 }
@@ -144,6 +149,8 @@ impl Inner {
             progress(done);
         }
         self.settle().await?;
+        // What is in no row was let go, or was never answered with success.
+        unknown.retain(|key, _| !is_quarantined(key));
         for (key, at) in unknown {
             let is_doomed = sqlx::query(DOOMED).bind(&key).fetch_optional(&self.database.pool).await?.is_some();
             let is_newer = at >= found.at && !gone.contains(&key) && !is_doomed;
@@ -227,4 +234,4 @@ async fn write_over(transaction: &mut Transaction<'static, Any>, row: &DumpRow) 
 
 const DOOMED: &str = "select object_key from doomed_object where object_key = $1";
 
-const PACKS: &str = "select object_key from pack order by pack_key";
+const PACKS: &str = "select object_key from pack union all select object_key from stranger";

@@ -141,9 +141,13 @@ fn sqlite_pack_triggers(now: &str) -> String {
         "create trigger replica_seal after update on pack
             when new.sealed = 1 and (old.sealed = 0 or old.object_key <> new.object_key) begin {}; end;
         create trigger replica_rename after update on pack when old.object_key <> new.object_key begin {}; end;
-        create trigger replica_remove after delete on pack begin {}; end;",
+        create trigger replica_remove after delete on pack begin {}; end;
+        create trigger replica_stranger after insert on stranger begin {}; end;
+        create trigger replica_no_stranger after delete on stranger begin {}; end;",
         queue(now),
         let_go(now),
+        let_go(now),
+        queue(now),
         let_go(now)
     )
 }
@@ -153,11 +157,15 @@ fn postgres_pack_trigger(now: &str) -> String {
         "create or replace function replica_pack_change() returns trigger language plpgsql as $f$ begin
             if tg_op = 'DELETE' then {let_go}; return null; end if;
             if old.object_key <> new.object_key then {let_go}; end if;
-            if new.sealed = 1 and (old.sealed = 0 or old.object_key <> new.object_key) then {}; end if;
+            if new.sealed = 1 and (old.sealed = 0 or old.object_key <> new.object_key) then {queue}; end if;
             return null; end $f$;
         create trigger replica_pack_change after update or delete on pack
-            for each row execute function replica_pack_change();",
-        queue(now),
+            for each row execute function replica_pack_change();
+        create or replace function replica_stranger_change() returns trigger language plpgsql as $f$ begin
+            if tg_op = 'DELETE' then {let_go}; else {queue}; end if; return null; end $f$;
+        create trigger replica_stranger_change after insert or delete on stranger
+            for each row execute function replica_stranger_change();",
+        queue = queue(now),
         let_go = let_go(now),
     )
 }
@@ -165,11 +173,14 @@ fn postgres_pack_trigger(now: &str) -> String {
 fn removal_of_triggers(is_sqlite: bool) -> String {
     if !is_sqlite {
         let one = |table| format!("drop trigger if exists replica_note_{table} on {table};");
-        return captured().map(one).collect::<String>() + "drop trigger if exists replica_pack_change on pack;";
+        return captured().map(one).collect::<String>()
+            + "drop trigger if exists replica_pack_change on pack;
+            drop trigger if exists replica_stranger_change on stranger;";
     }
     let events = ["insert", "update", "delete"];
     let one = |table: &str| events.map(|event| format!("drop trigger if exists replica_{event}_{table};")).concat();
-    let of_packs = ["seal", "rename", "remove"].map(|name| format!("drop trigger if exists replica_{name};"));
+    let of_packs = ["seal", "rename", "remove", "stranger", "no_stranger"]
+        .map(|name| format!("drop trigger if exists replica_{name};"));
     captured().map(one).collect::<String>() + &of_packs.concat()
 }
 
@@ -179,7 +190,9 @@ fn removal(is_sqlite: bool) -> String {
 }
 
 const FILL: &str = "insert into replica_pack (object_key, queued_at)
-    select object_key, cast($1 as bigint) from pack where sealed = 1 on conflict do nothing";
+    select object_key, cast($1 as bigint) from pack where sealed = 1
+    union all select object_key, cast($1 as bigint) from stranger where 1 = 1
+    on conflict do nothing";
 
 const KEEP_SCHEMA: &str = "insert into replica_state (name, number, word) values ('schema', $1, '')
     on conflict (name) do update set number = excluded.number";

@@ -21,6 +21,7 @@ mod people;
 mod performed;
 mod processes;
 mod proxy;
+mod quarantine;
 mod recompression;
 mod replica;
 mod retention;

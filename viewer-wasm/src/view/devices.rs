@@ -1,11 +1,11 @@
 //! Application entities: a table, a form, and a C-ECHO by a click.
 
-use leptos::html::Input;
+use leptos::html::{Input, Select};
 use leptos::prelude::*;
 
 use super::icon::{self, Icon};
 use super::{PageButtons, Ui, problem_text};
-use crate::devices::{Device, Devices as Page, Draft, Echo};
+use crate::devices::{Device, Devices as Page, Draft, Echo, Workflow};
 use crate::i18n::Text;
 use crate::model::{DevicesMsg, Model, Msg};
 
@@ -70,8 +70,14 @@ fn Table(ui: Ui) -> impl IntoView {
 #[component]
 fn Row(ui: Ui, device: Device) -> impl IntoView {
     let title = StoredValue::new(device.ae_title.clone());
-    let rights =
-        [(device.may_store, Text::Store), (device.may_find, Text::Find), (device.may_retrieve, Text::Retrieve)];
+    let rights = [
+        (device.may_store, Text::Store),
+        (device.may_find, Text::Find),
+        (device.may_retrieve, Text::Retrieve),
+        (device.workflow.worklist.is_some(), Text::Worklist),
+        (device.workflow.may_perform, Text::ReportSteps),
+        (device.workflow.may_workitems, Text::Workitems),
+    ];
     let rights = rights.into_iter().filter(|(has, _)| *has).map(move |(_, text)| {
         view! { <span class="tag">{ui.text(text)}</span> }
     });
@@ -154,6 +160,10 @@ struct Inputs {
     store: NodeRef<Input>,
     find: NodeRef<Input>,
     retrieve: NodeRef<Input>,
+    worklist: NodeRef<Select>,
+    perform: NodeRef<Input>,
+    workitems: NodeRef<Input>,
+    availability: NodeRef<Input>,
     tls: NodeRef<Input>,
     certificate: NodeRef<Input>,
     view: NodeRef<Input>,
@@ -170,6 +180,10 @@ impl Inputs {
             store: input(),
             find: input(),
             retrieve: input(),
+            worklist: NodeRef::new(),
+            perform: input(),
+            workitems: input(),
+            availability: input(),
             tls: input(),
             certificate: input(),
             view: input(),
@@ -190,6 +204,12 @@ impl Inputs {
             may_store: checked(self.store),
             may_find: checked(self.find),
             may_retrieve: checked(self.retrieve),
+            workflow: Workflow {
+                worklist: self.worklist.get_untracked().map(|select| select.value()).filter(|scope| !scope.is_empty()),
+                may_perform: checked(self.perform),
+                may_workitems: checked(self.workitems),
+                wants_availability: checked(self.availability),
+            },
             tls: checked(self.tls),
             certificate: optional(self.certificate),
             view: text(self.view),
@@ -224,6 +244,11 @@ fn Fields(ui: Ui, draft: Draft) -> impl IntoView {
     let tick = move |label, on: bool, input: NodeRef<Input>| {
         view! { <label class="tick"><input type="checkbox" prop:checked=on node_ref=input/>{ui.text(label)}</label> }
     };
+    let chosen = device.workflow.worklist.clone().unwrap_or_default();
+    let scopes = [("", Text::WorklistNone), ("own", Text::WorklistOwn), ("all", Text::WorklistAll)];
+    let scope = move |value: &'static str, text| {
+        view! { <option value=value selected=chosen == value>{ui.text(text)}</option> }
+    };
     view! {
         <form class="device" on:submit=save data-test="device-form">
             <label>{ui.text(Text::AeTitle)}<input name="ae_title" required maxlength="16" autocomplete="off"
@@ -235,8 +260,15 @@ fn Fields(ui: Ui, draft: Draft) -> impl IntoView {
                 {tick(Text::Store, device.may_store, inputs.store)}
                 {tick(Text::Find, device.may_find, inputs.find)}
                 {tick(Text::Retrieve, device.may_retrieve, inputs.retrieve)}
+                {tick(Text::ReportSteps, device.workflow.may_perform, inputs.perform)}
+                {tick(Text::Workitems, device.workflow.may_workitems, inputs.workitems)}
+                {tick(Text::HearsOfSeries, device.workflow.wants_availability, inputs.availability)}
                 {tick(Text::ByTls, device.tls, inputs.tls)}
             </fieldset>
+            <label>{ui.text(Text::Worklist)}<select node_ref=inputs.worklist
+                prop:value=device.workflow.worklist.clone().unwrap_or_default()>
+                {scopes.map(|(value, text)| scope(value, text)).collect_view()}
+            </select></label>
             {text(Text::Sees, Some(device.view), inputs.view, "ModalitiesInStudy=CT&InstitutionName=East*")}
             {number(Text::Associations, device.max_associations, inputs.most, "")}
             {text(Text::Certificate, device.certificate, inputs.certificate, "SHA-256")}

@@ -1,0 +1,99 @@
+//! `/api/quarantine`: what unknown callers stored, and what becomes of it. For administrators.
+
+use crate::{auth::Caller, error::WebError, web::Web};
+use axum::{
+    Json,
+    extract::{Query, State, rejection::JsonRejection, rejection::QueryRejection},
+};
+use pacs_core::Uid;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use storage::{Archive, ArchiveError, Quarantined, Selection};
+
+/// A listing gives at most this many; it goes on after the last id.
+const LISTED: u32 = 1000;
+/// Looked at in one go.
+const PAGE: u32 = 100;
+
+/// What is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    calling: Option<String>,
+    study: Option<Uid>,
+    #[serde(default)]
+    after: i64,
+}
+
+/// `GET`: what is in quarantine, oldest first; `calling` and `study` select, `after` goes on behind an id.
+pub async fn list(
+    State(web): State<Web>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Json<Vec<Value>>, WebError> {
+    let Query(asked) = asked.map_err(|error| WebError::bad_request(error.body_text()))?;
+    let selected = Selection { id: None, calling: asked.calling, study: asked.study };
+    let kept = web.archive.quarantined(&selected, asked.after, LISTED).await?;
+    Ok(Json(kept.iter().map(Quarantined::to_json).collect()))
+}
+
+/// `POST /release`: takes what is selected into the archive; tells what stays, and why.
+pub async fn release(
+    State(web): State<Web>,
+    caller: Caller,
+    selected: Result<Json<Selection>, JsonRejection>,
+) -> Result<Json<Value>, WebError> {
+    let (mut released, mut left) = (0, Vec::new());
+    let selected = chosen(selected)?;
+    let mut pages = Pages { archive: &web.archive, selected, after: 0 };
+    while let Some(page) = pages.next().await? {
+        for kept in &page {
+            match web.archive.release(&caller.principal.name, &caller.address, kept).await {
+                Ok(_) => released += 1,
+                Err(error) => left.push(json!({ "instance": kept.to_json(), "why": error.to_string() })),
+            }
+        }
+    }
+    Ok(Json(json!({ "released": released, "left": left })))
+}
+
+/// `POST /discard`: throws what is selected away.
+pub async fn discard(
+    State(web): State<Web>,
+    caller: Caller,
+    selected: Result<Json<Selection>, JsonRejection>,
+) -> Result<Json<Value>, WebError> {
+    let mut discarded = 0;
+    let selected = chosen(selected)?;
+    let mut pages = Pages { archive: &web.archive, selected, after: 0 };
+    while let Some(page) = pages.next().await? {
+        for kept in &page {
+            web.archive.discard_quarantined(&caller.principal.name, &caller.address, kept).await?;
+            discarded += 1;
+        }
+    }
+    Ok(Json(json!({ "discarded": discarded })))
+}
+
+/// An empty selection would be everything, and is more likely a mistake.
+fn chosen(selected: Result<Json<Selection>, JsonRejection>) -> Result<Selection, WebError> {
+    let Json(selected) = selected.map_err(|error| WebError::bad_request(error.body_text()))?;
+    if selected == Selection::default() {
+        return Err(WebError::bad_request("say which by id, calling or study"));
+    }
+    Ok(selected)
+}
+
+struct Pages<'a> {
+    archive: &'a Archive,
+    selected: Selection,
+    after: i64,
+}
+
+impl Pages<'_> {
+    async fn next(&mut self) -> Result<Option<Vec<Quarantined>>, ArchiveError> {
+        let page = self.archive.quarantined(&self.selected, self.after, PAGE).await?;
+        let last = page.last().map(|kept| kept.id);
+        self.after = last.unwrap_or(self.after);
+        Ok(last.is_some().then_some(page))
+    }
+}
