@@ -1,7 +1,7 @@
 //! Orders reach the modality, and what it does with them comes back.
 
-use scenarios::{Server, free_port, output, peer, program, python, run, shared, text_of};
-use std::{fs, path::Path, process::Command};
+use scenarios::{Server, free_port, output, peer, program, python, run, shared, text_of, wait_for};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 /// An order as dcmtk's own worklist server keeps it, in GB18030.
 const WL: &str = "\
@@ -146,15 +146,41 @@ fn a_modality_takes_steps_from_the_worklist_and_reports_what_it_performs() {
 }
 
 #[test]
-fn workitems_are_pushed_performed_by_one_and_watched() {
+fn a_ris_hears_by_rule_what_modalities_report_in_order_and_also_later() {
     let Some(python) = python() else { return };
     let server = Server::start(&["--set", "ai.enabled=false"]);
+    let port = free_port().to_string();
+    let refused = output(&mut server.command(&["route", "steps", "ris", "--to", "RIS"]));
+    assert!(text_of(&refused).contains("pacs ae add RIS"), "{}", text_of(&refused));
+    server.pacs(&["ae", "add", "RIS", "--host", "127.0.0.1", "--port", &port]);
+    server.pacs(&["route", "steps", "ris", "--to", "RIS", "--modality", "CT", "--from", "CT*"]);
+    server.pacs(&["route", "steps", "again", "--to", "RIS"]);
+    server.pacs(&["route", "remove-steps", "again"]);
+    let listed = server.pacs(&["route", "list"]);
+    assert!(listed.contains("procedure steps from CT* of modality CT are told to RIS"), "{listed}");
+    let told = run(Command::new(python).arg(peer("steps.py")).args([&server.dicom.to_string(), &port]));
+    assert!(told.contains("all is well"), "{told}");
+    let jobs = server.pacs(&["jobs", "list", "mpps"]);
+    assert_eq!(jobs.matches("RIS was told").count(), 3, "{jobs}");
+}
+
+#[test]
+fn workitems_are_pushed_performed_by_one_and_watched() {
+    let Some(python) = python() else { return };
+    let mut server = Server::start(&["--set", "ai.enabled=false"]);
     let port = free_port().to_string();
     server.pacs(&["ae", "add", "WATCHER", "--host", "127.0.0.1", "--port", &port, "--ups"]);
     let told = run(Command::new(python).arg(peer("ups.py")).args([&server.dicom.to_string(), &port]));
     assert!(told.contains("all is well"), "{told}");
     let jobs = server.pacs(&["jobs", "list", "ups"]);
     assert!(jobs.contains("WATCHER was told"), "{jobs}");
+    server.kill();
+    server.restart();
+    // To the instance of the global subscription: the provider has started anew (event 4).
+    wait_for("the watcher to be called", Duration::from_secs(30), || {
+        let jobs = server.pacs(&["jobs", "list", "ups"]);
+        jobs.lines().any(|job| job.contains("1.2.840.10008.5.1.4.34.5 ")).then_some(())
+    });
 }
 
 #[test]
@@ -172,7 +198,7 @@ fn a_ris_is_told_of_a_series_that_is_complete() {
     files.sort();
     files.truncate(5);
     // What comes before the node has seen that somebody wants to know is not told of.
-    std::thread::sleep(std::time::Duration::from_secs(11));
+    std::thread::sleep(Duration::from_secs(11));
     let mut peers = Command::new(python);
     let told = run(peers.arg(peer("availability.py")).args([&server.dicom.to_string(), &port]).args(files));
     assert!(told.contains("all is well"), "{told}");

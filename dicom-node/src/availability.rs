@@ -37,14 +37,12 @@ pub(crate) async fn work(node: &Arc<Node>) {
 
 async fn read(node: &Arc<Node>, queued: &Notify) {
     let mut newest = node.archive.newest_event();
-    let mut stirrings = node.archive.stirrings();
     while !node.stop.is_cancelled() {
-        stirrings.begin();
         let step = async {
             match queue(node).await {
                 Ok(Some(0)) => drop(newest.changed().await),
                 Ok(Some(_)) => queued.notify_one(),
-                Ok(None) => stirrings.rest(NOBODY).await,
+                Ok(None) => sleep(NOBODY).await,
                 Err(error) => {
                     tracing::warn!(%error, "series that are complete cannot be read");
                     sleep(PAUSE).await;

@@ -10,6 +10,7 @@
 //! | [`tls`] | secure transport | PS3.15 §B.12 |
 //! | `notifications` | what happens to workitems, told to who is subscribed | PS3.4 Annex CC |
 //! | `availability` | series that are complete, told to who wants to know | PS3.4 Annex R |
+//! | `telling_on` | what modalities report of procedure steps, told on by rule | PS3.4 Annex F |
 //! | `worker` | durable jobs | |
 //! | `commitment` | requests for storage commitment, from the question to the report | PS3.4 Annex J |
 //! | `forwarding` | what the archive has queued for application entities, sent on | PS3.4 Annex B |
@@ -38,6 +39,7 @@ mod places;
 pub mod scp;
 pub mod scu;
 mod session;
+mod telling_on;
 pub mod tls;
 mod wire;
 mod worker;
@@ -99,6 +101,7 @@ pub async fn serve(
         places: Places::new(config.max_associations),
         requesters: Requesters::default(),
         notifications: Notify::default(),
+        steps: Notify::default(),
         tls,
         config,
         stop: shutdown,
@@ -120,12 +123,17 @@ pub async fn serve(
         let node = Arc::clone(&node);
         async move { availability::work(&node).await }
     };
+    let telling_on = {
+        let node = Arc::clone(&node);
+        async move { telling_on::work(&node).await }
+    };
     let alongside = [
         tokio::spawn(cut_late(Arc::clone(&node))),
         tokio::spawn(node.tls.clone().watch()),
         tokio::spawn(committing),
         tokio::spawn(notifying),
         tokio::spawn(announcing),
+        tokio::spawn(telling_on),
     ];
     let in_plain = wire::listen(plain, &node.door, &node.stop, limit, wire::TURNED_AWAY, |stream, address, pass| {
         Session::new(Arc::clone(&node), stream, address, pass, None).run().instrument(span(address))

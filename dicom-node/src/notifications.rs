@@ -13,6 +13,9 @@ use storage::{Job, NOTIFICATION, Notification};
 
 /// Delivers notifications until the node stops.
 pub(crate) async fn work(node: &Arc<Node>) {
+    if let Err(error) = node.archive.tell_of_restart().await {
+        tracing::warn!(%error, "who is subscribed to workitems is not told of the start");
+    }
     worker::work(node, NOTIFICATION, "a notification of a workitem", &node.notifications, deliver).await;
 }
 

@@ -59,6 +59,8 @@ pub(crate) struct Node {
     pub requesters: Requesters,
     /// There may be something to tell of workitems.
     pub notifications: Notify,
+    /// There may be something to tell on of procedure steps.
+    pub steps: Notify,
     /// No new message is begun.
     pub stop: CancellationToken,
     /// Messages under way are given up.

@@ -5,14 +5,14 @@ use crate::{
     config::NodeConfig,
     pdu::{self, AssociateRj, Fault, Pdu},
 };
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use pacs_core::{
     AeTitle,
     admission::{Admission, Pass},
 };
 use socket2::{SockRef, TcpKeepalive};
 use std::{
-    io,
+    io::{self, IoSlice},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -166,10 +166,22 @@ impl<S: Transport> Wire<S> {
     }
 
     /// Writes whole PDUs; fails when the peer takes nothing for too long.
-    pub async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let written = timeout(self.write_limit, self.stream.write(bytes)).await??;
-            bytes = bytes.get(written..).unwrap_or_default();
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.send_slices(&mut [IoSlice::new(bytes)]).await
+    }
+
+    /// As [`Self::send`], of PDUs that lie in pieces one after the other.
+    pub async fn send_pieces(&mut self, pieces: &[Bytes]) -> io::Result<()> {
+        let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        self.send_slices(&mut slices).await
+    }
+
+    async fn send_slices(&mut self, mut rest: &mut [IoSlice<'_>]) -> io::Result<()> {
+        // Empty ones would be taken for a peer that takes nothing.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let written = timeout(self.write_limit, self.stream.write_vectored(rest)).await??;
+            IoSlice::advance_slices(&mut rest, written);
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }

@@ -167,6 +167,7 @@ fn routes() -> Router<Web> {
         .route("/coercions/{name}", put(routing::put_coercion).delete(routing::remove_coercion))
         .route("/routes/queue", get(routing::queue))
         .route("/routes/rules/{name}", put(routing::put_rule).delete(routing::remove_rule))
+        .route("/routes/steps/{name}", put(routing::put_step_rule).delete(routing::remove_step_rule))
         .route("/routes/destinations/{name}", put(routing::put_destination).delete(routing::remove_destination))
         .route("/routes/destinations/{name}/pause", post(routing::pause))
         .route("/routes/destinations/{name}/resume", post(routing::resume))

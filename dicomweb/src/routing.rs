@@ -14,12 +14,12 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use storage::{
     AuditAction, AuditRecord,
-    routing::{Backlog, CoercionRule, Destination, ForwardState, Rule},
+    routing::{Backlog, CoercionRule, Destination, ForwardState, Rule, StepRule},
 };
 
 const MOST_LISTED: u32 = 1000;
 
-/// `GET`: rules, destinations, how much waits, went and failed, and the last errors.
+/// `GET`: rules of both kinds, destinations, how much waits, went and failed, and the last errors.
 pub async fn list(State(web): State<Web>) -> Result<Json<Value>, WebError> {
     let (rules, destinations) = (web.archive.rules().await?, web.archive.destinations().await?);
     let (backlog, errors) = (web.archive.backlog().await?, web.archive.forward_errors().await?);
@@ -33,7 +33,8 @@ pub async fn list(State(web): State<Web>) -> Result<Json<Value>, WebError> {
             "errors": errors.iter().map(|(_, error, count)| json!({ "error": error, "instances": count })).collect::<Value>(),
         })
     };
-    Ok(Json(json!({ "rules": rules, "destinations": destinations.iter().map(shown).collect::<Value>() })))
+    let (destinations, steps) = (destinations.iter().map(shown).collect::<Value>(), web.archive.step_rules().await?);
+    Ok(Json(json!({ "rules": rules, "steps": steps, "destinations": destinations })))
 }
 
 /// Each change by itself, where reads are told of once in a while.
@@ -83,6 +84,30 @@ pub async fn remove_rule(
 ) -> Result<StatusCode, WebError> {
     web.archive.remove_rule(&name).await?;
     note(&web, &caller, None, format!("route {name} removed")).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `PUT /steps/{name}`: sets a rule by which messages about procedure steps are told on, from now on.
+pub async fn put_step_rule(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(name): Path<String>,
+    body: Body,
+) -> Result<StatusCode, WebError> {
+    let rule: StepRule = named(name, body)?;
+    web.archive.put_step_rule(&rule).await?;
+    note(&web, &caller, None, format!("route of steps {} set", rule.name)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /steps/{name}`: what is on its way stays on its way.
+pub async fn remove_step_rule(
+    State(web): State<Web>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<StatusCode, WebError> {
+    web.archive.remove_step_rule(&name).await?;
+    note(&web, &caller, None, format!("route of steps {name} removed")).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

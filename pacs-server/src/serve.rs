@@ -44,12 +44,16 @@ const GRACE: Duration = Duration::from_secs(5);
 pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     make_room_for_files();
     let archive = Archive::open(&config.storage).await.with_context(|| archive_remedy(&config))?;
-    let password = archive.first_admin().await?;
-    let listeners = Listeners::bind(&config).await?;
+    let mut listeners = Listeners::bind(&config).await?;
     archive.audit(&application(AuditAction::ApplicationStart)).await?;
-    println!("{}", banner(&config, password.as_deref()));
-
     let mut rooms = JoinSet::new();
+    // First of all: a modality that waits for us need not wait for a password to be made.
+    if let Some(ports) = listeners.dicom.take() {
+        let node = dicom_node::serve(ports, archive.clone(), config.dicom.clone(), shutdown.clone());
+        start(&mut rooms, "DICOM node", node);
+    }
+    let password = archive.first_admin().await?;
+    println!("{}", banner(&config, password.as_deref()));
     start_rooms(&mut rooms, &config, &archive, listeners, &shutdown);
     let failed = tokio::select! {
         () = shutdown.cancelled() => None,
@@ -134,10 +138,6 @@ fn start_rooms(
     }
     if config.storage.scrub_megabytes_per_second > 0 {
         rooms.spawn(scrub(archive.clone(), config.storage.scrub_megabytes_per_second, shutdown.clone()));
-    }
-    if let Some(ports) = listeners.dicom {
-        let node = dicom_node::serve(ports, archive.clone(), config.dicom.clone(), shutdown.clone());
-        start(rooms, "DICOM node", node);
     }
     if let Some(listener) = listeners.http {
         rooms.spawn(web(listener, config.clone(), archive.clone(), shutdown.clone()));

@@ -78,6 +78,12 @@ impl Archive {
         }
     }
 
+    /// Whether there is a job of a kind that is not done, and whose key begins in a way and comes before another.
+    pub(crate) async fn is_any_open(&self, kind: &str, begins: &str, before: &str) -> Result<bool, ArchiveError> {
+        let statement = sqlx::query(ANY_OPEN).bind(kind).bind(begins).bind(before);
+        Ok(statement.fetch_optional(&self.inner.database.pool).await?.is_some())
+    }
+
     /// Holds a claimed job for `lease` from now.
     pub async fn extend(&self, job: &Job, lease: Duration) -> Result<(), ArchiveError> {
         self.settle(job, JobState::Leased, now() + millis(lease), None, None).await
@@ -198,6 +204,9 @@ const CLAIM: &str =
             and (due_at <= $2 or changed_at > $5) order by created_at, job_id limit 1)
         and state in ('due', 'leased') and (due_at <= $2 or changed_at > $5)
     returning job_id, kind, job_key, payload, state, attempts, last_error, result, created_at, changed_at, worker";
+
+const ANY_OPEN: &str = "select job_id from job where kind = $1 and job_key >= $2 and job_key < $3
+        and state in ('due', 'leased') limit 1";
 
 const ANY_DUE: &str = "select job_id from job where kind = $1 and state in ('due', 'leased')
     and (due_at <= $2 or changed_at > $3) limit 1";

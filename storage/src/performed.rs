@@ -8,6 +8,7 @@ use crate::{
     database::Change,
     error::ArchiveError,
     outbox::{EventKind, NewEvent, write_event},
+    routing::tell_on,
     worklist::{ScheduledStep, set_status, step_of},
 };
 use pacs_core::{
@@ -41,6 +42,7 @@ impl Archive {
         item: &Item,
     ) -> Result<(), ArchiveError> {
         let performed = mpps::create(item)?;
+        let rules = self.step_rules().await?;
         let mut change = self.inner.database.change().await?;
         let insert = sqlx::query(CREATE)
             .bind(sop_instance.as_str())
@@ -58,6 +60,7 @@ impl Archive {
             let link = sqlx::query(LINK).bind(change.head.next_key()).bind(sop_instance.as_str());
             link.bind(study.as_str()).bind(step_id).execute(&mut *change.transaction).await?;
         }
+        tell_on(&mut change, &rules, by, item, (sop_instance, true, item)).await?;
         self.told(change, by, origin, sop_instance, &performed).await
     }
 
@@ -69,10 +72,12 @@ impl Archive {
         sop_instance: &Uid,
         modification: Item,
     ) -> Result<Vec<Tag>, ArchiveError> {
+        let rules = self.step_rules().await?;
         let mut change = self.inner.database.change().await?;
         let row = sqlx::query(STEP).bind(sop_instance.as_str()).fetch_optional(&mut *change.transaction).await?;
         let held = performed_step(&row.ok_or_else(|| missing(sop_instance))?)?;
-        let modified = mpps::modify(&held.item, modification)?;
+        let modified = mpps::modify(&held.item, modification.clone())?;
+        tell_on(&mut change, &rules, by, &held.item, (sop_instance, false, &modification)).await?;
         sqlx::query(MODIFY)
             .bind(sop_instance.as_str())
             .bind(modified.performed.status.as_str())

@@ -103,6 +103,7 @@ impl Assembler {
 
 /// Room that a value's own headers take of a P-DATA-TF: item length, presentation context, message control header.
 const PDV_OVERHEAD: usize = 6;
+const PDU_HEADER: usize = 6;
 
 /// Appends a whole message as P-DATA-TF PDUs of at most `max_length` bytes, one value in each: some peers read no more.
 pub fn write(out: &mut Vec<u8>, context: u8, command: &CommandSet, data_set: Option<&Bytes>, max_length: u32) {
@@ -113,18 +114,36 @@ pub fn write(out: &mut Vec<u8>, context: u8, command: &CommandSet, data_set: Opt
     }
 }
 
-/// Appends `bytes` as fragments; the last one is marked so if `ends`.
-pub fn write_fragments(out: &mut Vec<u8>, context: u8, is_command: bool, bytes: &Bytes, ends: bool, max_length: u32) {
-    let room = (max_length as usize).saturating_sub(PDV_OVERHEAD).max(1);
-    let mut rest = bytes.clone();
-    loop {
-        let data = rest.split_to(room.min(rest.len()));
-        let is_last = ends && rest.is_empty();
+fn write_fragments(out: &mut Vec<u8>, context: u8, is_command: bool, bytes: &Bytes, ends: bool, max_length: u32) {
+    for (data, is_last) in cut(bytes, ends, max_length) {
         Pdu::Data(vec![Pdv { context, is_command, is_last, data }]).write(out);
-        if rest.is_empty() {
-            return;
-        }
     }
+}
+
+/// A piece of a data set as fragments, the last one marked so if `ends`: headers, each followed by the bytes that it is of,
+/// which are not copied.
+pub fn fragments(context: u8, bytes: &Bytes, ends: bool, max_length: u32) -> impl Iterator<Item = Bytes> {
+    cut(bytes, ends, max_length).flat_map(move |(data, is_last)| {
+        let mut header = Vec::with_capacity(PDU_HEADER + PDV_OVERHEAD);
+        Pdu::Data(vec![Pdv { context, is_command: false, is_last, data: Bytes::new() }]).write(&mut header);
+        let [pdu, value] = [PDV_OVERHEAD, PDV_OVERHEAD - 4].map(|around| (data.len() + around) as u32);
+        header[2..PDU_HEADER].copy_from_slice(&pdu.to_be_bytes());
+        header[PDU_HEADER..PDU_HEADER + 4].copy_from_slice(&value.to_be_bytes());
+        [header.into(), data]
+    })
+}
+
+/// What goes into one P-DATA-TF each, and whether it is the last of its message.
+fn cut(bytes: &Bytes, ends: bool, max_length: u32) -> impl Iterator<Item = (Bytes, bool)> {
+    let room = (max_length as usize).saturating_sub(PDV_OVERHEAD).max(1);
+    let mut rest = Some(bytes.clone());
+    std::iter::from_fn(move || {
+        let mut following = rest.take()?;
+        let data = following.split_to(room.min(following.len()));
+        let is_last = ends && following.is_empty();
+        rest = Some(following).filter(|following| !following.is_empty());
+        Some((data, is_last))
+    })
 }
 
 #[cfg(test)]
@@ -151,6 +170,22 @@ mod tests {
         let mut assembler = Assembler::default();
         let results: Vec<_> = pdvs.iter().map(|pdv| assembler.push(pdv.clone(), |id| id == 1)).collect();
         assert_eq!(results.last(), Some(&expected));
+    }
+
+    #[test]
+    fn pieces_that_are_not_copied_are_the_pdus_that_would_have_been_written() {
+        for (len, max_length, ends) in
+            [(0, 16, true), (10, 16, true), (11, 16, false), (30, 16, true), (30, 16 << 10, false)]
+        {
+            let bytes = Bytes::from((0..len).collect::<Vec<u8>>());
+            let mut written = Vec::new();
+            write_fragments(&mut written, 3, false, &bytes, ends, max_length);
+            assert_eq!(
+                fragments(3, &bytes, ends, max_length).collect::<Vec<_>>().concat(),
+                written,
+                "{len} of {max_length}"
+            );
+        }
     }
 
     #[test]

@@ -8,6 +8,10 @@ pub const UNRECOGNIZED_OPERATION: u16 = 0x0211;
 pub const OPTIONAL_ATTRIBUTES: u16 = 0x0001;
 /// Some attributes of the request were not taken over (PS3.7 §C.4.2); a warning.
 pub const ATTRIBUTE_LIST_ERROR: u16 = 0x0107;
+/// A warning: the value is kept.
+pub const ATTRIBUTE_VALUE_OUT_OF_RANGE: u16 = 0x0116;
+/// It was created before.
+pub const DUPLICATE_SOP_INSTANCE: u16 = 0x0111;
 /// An N-service names an instance that there is not (PS3.7 §C.5.9).
 pub const NO_SUCH_SOP_INSTANCE: u16 = 0x0112;
 /// PS3.7 §C.5.10.

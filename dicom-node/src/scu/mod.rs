@@ -3,6 +3,7 @@
 mod availability;
 mod commitment;
 mod echo;
+mod mpps;
 mod outgoing;
 mod report;
 mod store;
@@ -10,11 +11,12 @@ mod store;
 pub use availability::{INSTANCE_AVAILABILITY_NOTIFICATION, notify_availability};
 pub use commitment::request_commitment;
 pub use echo::echo;
+pub use mpps::tell_step;
 pub use outgoing::Instance;
 pub use report::{EventReport, report};
 pub use store::{Delivery, Progress, Summary, deliver, store};
 
-pub(crate) use outgoing::Outgoing;
+pub(crate) use outgoing::{Fitted, Opened, Outgoing, Source, Unsent};
 pub(crate) use store::{send_store, store_request};
 
 use crate::{

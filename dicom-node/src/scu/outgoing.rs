@@ -151,6 +151,42 @@ impl Outgoing {
     }
 }
 
+/// An instance, and the presentation context and transfer syntax in which it goes best to the peer, if in any.
+pub(crate) struct Fitted {
+    pub(crate) outgoing: Outgoing,
+    pub(crate) way: Option<(u8, String)>,
+}
+
+/// An instance whose data set can begin to go, or why it cannot.
+pub(crate) struct Opened {
+    pub(crate) outgoing: Outgoing,
+    pub(crate) source: Result<(u8, Source), Unsent>,
+}
+
+/// Why an instance is not sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unsent {
+    #[error("the peer does not take its SOP Class in its transfer syntax")]
+    NoContext,
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+impl Fitted {
+    /// Before the command: an instance that cannot be read must not leave half a message behind.
+    pub(crate) async fn open(self) -> Opened {
+        let Self { outgoing, way } = self;
+        let source = match way {
+            None => Err(Unsent::NoContext),
+            Some((context, target)) => match outgoing.open(&target).await {
+                Ok(source) => Ok((context, source)),
+                Err(reason) => Err(Unsent::Unreadable(reason)),
+            },
+        };
+        Opened { outgoing, source }
+    }
+}
+
 /// The rest of a data set.
 pub(crate) enum Source {
     Bytes(Bytes),

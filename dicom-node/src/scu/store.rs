@@ -3,14 +3,15 @@
 
 use super::{
     Remote, Requestor, ScuError, context_id,
-    outgoing::{Instance, Outgoing, Source},
+    outgoing::{Fitted, Instance, Opened, Outgoing, Source, Unsent},
 };
 use crate::{
     dimse::{CommandSet, command::field, message, status},
     pdu::MAX_CONTEXTS,
     wire::{Transport, Wire},
 };
-use futures::future::join_all;
+use bytes::Bytes;
+use futures::future::{OptionFuture, join, join_all};
 use std::{
     collections::VecDeque,
     io,
@@ -154,47 +155,53 @@ async fn send_from<F: FnMut(Progress<'_>)>(
 ) -> Result<(), ScuError> {
     let mut association = Requestor::open(&delivery.remote, proposed).await?;
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let mut opened = match next() {
+        Some(first) => Some(association.fit(proposed, first).open().await),
+        None => None,
+    };
     while !delivery.stop.is_cancelled()
-        && let Some(outgoing) = next()
+        && let Some(Opened { outgoing, source }) = opened.take()
     {
         if let Some(pace) = &delivery.pace
             && delivery.stop.run_until_cancelled(pace.wait(outgoing.len)).await.is_none()
         {
             break;
         }
-        let outcome = match association.context_for(proposed, &outgoing) {
-            None => Err("the peer does not take its SOP Class in its transfer syntax".to_owned()),
-            Some(context) => association.store_one(context, &outgoing, delivery.originator.as_ref()).await?,
-        };
+        // The next one is read while this one is sent and answered.
+        let following = next().map(|following| association.fit(proposed, following));
+        let following = OptionFuture::from(following.map(Fitted::open));
+        let sent = association.store_one(&outgoing, source, delivery.originator.as_ref());
+        let (outcome, following) = join(sent, following).await;
+        let outcome = outcome?;
         let told = outcome.as_ref().map(|code| *code).map_err(String::as_str);
         report.tell(outgoing.index, Some(&outgoing.sop_instance), told);
+        opened = following;
     }
     association.release().await
 }
 
 impl Requestor {
-    /// The accepted presentation context in which an instance goes best.
-    fn context_for(&self, proposed: &[(String, Vec<String>)], outgoing: &Outgoing) -> Option<u8> {
+    fn fit(&self, proposed: &[(String, Vec<String>)], outgoing: Outgoing) -> Fitted {
         let own = proposed.iter().enumerate().filter(|(_, (class, _))| *class == outgoing.sop_class);
         let accepted = own.filter_map(|(at, _)| {
             let id = context_id(at)?;
-            Some((outgoing.fitness(self.contexts.get(&id)?)?, id))
+            let target = self.contexts.get(&id)?;
+            Some((outgoing.fitness(target)?, id, target))
         });
-        accepted.min().map(|(_, id)| id)
+        let way = accepted.min().map(|(_, id, target)| (id, target.clone()));
+        Fitted { outgoing, way }
     }
 
     /// Sends one instance; the inner error says why it could not be read.
     async fn store_one(
         &mut self,
-        context: u8,
         outgoing: &Outgoing,
+        source: Result<(u8, Source), Unsent>,
         originator: Option<&(String, u16)>,
     ) -> Result<Result<u16, String>, ScuError> {
-        let target = self.contexts.get(&context).cloned().unwrap_or_default();
-        // Before the command: an instance that cannot be read must not leave half a message behind.
-        let mut source = match outgoing.open(&target).await {
-            Ok(source) => source,
-            Err(reason) => return Ok(Err(reason)),
+        let (context, mut source) = match source {
+            Ok(opened) => opened,
+            Err(reason) => return Ok(Err(reason.to_string())),
         };
         let id = self.next_message_id();
         let request = CommandSet { move_originator: originator.cloned(), ..store_request(outgoing, id) };
@@ -226,12 +233,13 @@ pub(crate) async fn send_store<S: Transport>(
     source: &mut Source,
 ) -> io::Result<()> {
     let mut piece = source.next().await?;
-    let mut out = Vec::new();
-    message::write(&mut out, context, request, None, send_max);
+    let mut command = Vec::new();
+    message::write(&mut command, context, request, None, send_max);
+    let mut out = vec![Bytes::from(command)];
     loop {
         let following = source.next().await?;
-        message::write_fragments(&mut out, context, false, &piece, following.is_empty(), send_max);
-        wire.send(&out).await?;
+        out.extend(message::fragments(context, &piece, following.is_empty(), send_max));
+        wire.send_pieces(&out).await?;
         out.clear();
         if following.is_empty() {
             return Ok(());

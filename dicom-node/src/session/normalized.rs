@@ -27,7 +27,11 @@ impl<S: Transport> Session<S> {
                 node.notifications.notify_one();
                 answer
             }
-            Service::Performed => mpps::answer(&caller, request).await,
+            Service::Performed => {
+                let answer = mpps::answer(&caller, request).await;
+                node.steps.notify_one();
+                answer
+            }
             _ => request.answer(status::UNRECOGNIZED_OPERATION),
         };
         let data_set = answer.item.as_ref().map(|item| request.data_set(item));

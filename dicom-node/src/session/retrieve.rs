@@ -13,10 +13,11 @@ use crate::{
         keys::Refusal,
         retrieve::{Retrieve, Tally, instances},
     },
-    scu::{self, Delivery, Instance, Outgoing},
+    scu::{self, Delivery, Fitted, Instance, Opened, Outgoing, Source, Unsent},
     wire::{Received, Transport, Wire},
 };
 use bytes::Bytes;
+use futures::future::{OptionFuture, join};
 use pacs_core::{Failure, query::Query};
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 use storage::{AuditAction, AuditRecord, Peer, StoredInstance};
@@ -130,14 +131,24 @@ impl<S: Transport> Session<S> {
     ) -> Option<Event> {
         let archive = self.node.archive.clone();
         let mut is_cancelled = false;
-        for (index, stored) in found.into_iter().enumerate() {
+        let mut found = found.into_iter().enumerate();
+        let mut next = || found.next().map(|(index, stored)| Outgoing::stored(index, archive.clone(), stored));
+        let mut opened = match next() {
+            Some(first) => Some(self.fit(first)?.open().await),
+            None => None,
+        };
+        while let Some(Opened { outgoing, source }) = opened.take() {
             if self.node.cut.is_cancelled() {
                 return Some(Event::Abort(Abort::NOT_SPECIFIED));
             }
-            let outgoing = Outgoing::stored(index, archive.clone(), stored);
-            // Message IDs of ours and of the peer are apart: each names the operations of its side.
-            let message_id = u16::try_from(index + 1).unwrap_or(u16::MAX);
-            let outcome = self.send_one(&outgoing, message_id, retrieve.request.message_id).await;
+            // The next one is read while this one is sent and answered.
+            let following = match next() {
+                Some(following) => Some(self.fit(following)?.open()),
+                None => None,
+            };
+            let sent = self.send_one(&outgoing, source, retrieve.request.message_id);
+            let (outcome, following) = join(sent, OptionFuture::from(following)).await;
+            opened = following;
             match &outcome {
                 Sent::Answered(code) | Sent::Cancelled(code) => tally.add(&outgoing.sop_instance, Ok(*code)),
                 Sent::Not(reason) => tally.add(&outgoing.sop_instance, Err(reason)),
@@ -160,18 +171,29 @@ impl<S: Transport> Session<S> {
         self.conclude(context, retrieve, &tally, is_cancelled).await
     }
 
-    async fn send_one(&mut self, outgoing: &Outgoing, message_id: u16, cancels: Option<u16>) -> Sent {
+    fn fit(&self, outgoing: Outgoing) -> Option<Fitted> {
+        let way = context_for(self.association.as_ref()?, &outgoing);
+        Some(Fitted { outgoing, way })
+    }
+
+    async fn send_one(
+        &mut self,
+        outgoing: &Outgoing,
+        source: Result<(u8, Source), Unsent>,
+        cancels: Option<u16>,
+    ) -> Sent {
         let Some(association) = &mut self.association else { return Sent::Ended(Event::Abort(Abort::NOT_SPECIFIED)) };
-        let Some((context, target)) = context_for(association, outgoing) else {
-            return Sent::Not("no presentation context in which it can go was accepted for its SOP Class".to_owned());
-        };
-        let mut source = match outgoing.open(&target).await {
-            Ok(source) => source,
-            Err(reason) => {
+        let (context, mut source) = match source {
+            Ok(opened) => opened,
+            Err(reason @ Unsent::NoContext) => return Sent::Not(reason.to_string()),
+            // The peer learns no more than that.
+            Err(Unsent::Unreadable(reason)) => {
                 tracing::error!(sop_instance = outgoing.sop_instance, reason, "an instance cannot be sent");
                 return Sent::Not("the instance cannot be read or converted".to_owned());
             }
         };
+        // Message IDs of ours and of the peer are apart: each names the operations of its side.
+        let message_id = u16::try_from(outgoing.index + 1).unwrap_or(u16::MAX);
         let request = scu::store_request(outgoing, message_id);
         let sent =
             scu::send_store(&mut self.wire, context, association.agreement.send_max, &request, &mut source).await;

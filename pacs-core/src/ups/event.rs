@@ -10,6 +10,7 @@ pub enum UpsEvent {
     StateReport,
     CancelRequested,
     ProgressReport,
+    ScpStatusChange,
     Assigned,
 }
 
@@ -19,6 +20,7 @@ impl UpsEvent {
             Self::StateReport => 1,
             Self::CancelRequested => 2,
             Self::ProgressReport => 3,
+            Self::ScpStatusChange => 4,
             Self::Assigned => 5,
         }
     }
@@ -33,6 +35,15 @@ pub fn state_report(item: &Item) -> Item {
             progress.only(&[tags::REASON_FOR_CANCELLATION, tags::PROCEDURE_STEP_DISCONTINUATION_REASON_CODE_SEQUENCE]),
         );
     }
+    report
+}
+
+/// That the provider has started anew, and knows its workitems and subscriptions still.
+pub fn restarted() -> Item {
+    let mut report = Item::default();
+    report.put_text(tags::SCP_STATUS, "RESTARTED");
+    report.put_text(tags::SUBSCRIPTION_LIST_STATUS, "WARM START");
+    report.put_text(tags::UNIFIED_PROCEDURE_STEP_LIST_STATUS, "WARM START");
     report
 }
 

@@ -11,7 +11,7 @@ mod status;
 mod tests;
 mod workitem;
 
-pub use event::{UpsEvent, cancel_requested, reports, state_report};
+pub use event::{UpsEvent, cancel_requested, reports, restarted, state_report};
 pub use status::{UpsError, Warning};
 pub use workitem::{Cancel, FIXED, NEEDED, NEEDED_IN_THE_END, Workitem};
 

@@ -11,11 +11,11 @@ use crate::config::Config;
 use anyhow::{Context, bail};
 use arguments::{AddArguments, DestinationArguments, profile};
 use clap::Subcommand;
-use lines::{backlog_line, destination_line, queued_line, rule_line};
-use pacs_core::Uid;
+use lines::{backlog_line, destination_line, queued_line, rule_line, step_line};
+use pacs_core::{AeTitle, Uid};
 use storage::{
     Archive, AuditAction,
-    routing::{Destination, ForwardState, Priors, Receiver, Rule, WebReceiver},
+    routing::{Destination, ForwardState, Priors, Receiver, Rule, StepRule, WebReceiver},
 };
 
 pub const EXAMPLES: &str = "Examples:
@@ -24,6 +24,7 @@ pub const EXAMPLES: &str = "Examples:
   pacs route add night --to TELERAD --between 'mon-fri 18:00-07:00 +08:00' --from 'CT?' --priors 2 --commit
   pacs route destination TELERAD --ae TELERAD --associations 4
   pacs route destination STUDY7 --ae RESEARCH --deidentify --keep patient --keep modified-dates
+  pacs route steps ris --to RIS --modality CT    performed procedure steps of CTs
   pacs route list                       rules, destinations, what waits and what failed
   pacs route queue RESEARCH --state failed
   pacs route retry RESEARCH
@@ -38,6 +39,19 @@ pub enum RouteCommand {
     Add(Box<AddArguments>),
     /// Remove a rule; what it has queued stays queued
     Remove { name: String },
+    /// Tell an application entity what modalities report of procedure steps (MPPS); replaces the rule of this name
+    Steps {
+        name: String,
+        #[arg(long, value_name = "AE_TITLE")]
+        to: AeTitle,
+        /// What this AE title reports; * and ? are wildcards
+        #[arg(long, value_name = "PATTERN")]
+        from: Vec<String>,
+        #[arg(long, value_name = "PATTERN")]
+        modality: Vec<String>,
+    },
+    /// Remove a rule about procedure steps
+    RemoveSteps { name: String },
     /// Add or change a destination; one for a configured AE is made by itself when a rule sends there
     Destination(Box<DestinationArguments>),
     /// Remove a destination to which no rule sends any more, with its queue
@@ -93,6 +107,14 @@ pub async fn run(config: &Config, command: RouteCommand) -> anyhow::Result<()> {
         RouteCommand::Remove { name } => {
             archive.remove_rule(&name).await?;
             told(&archive, format!("route {name} removed")).await?;
+        }
+        RouteCommand::Steps { name, to, from, modality } => {
+            archive.put_step_rule(&StepRule { name: name.clone(), to, from, modality }).await?;
+            told(&archive, format!("route of steps {name} set")).await?;
+        }
+        RouteCommand::RemoveSteps { name } => {
+            archive.remove_step_rule(&name).await?;
+            told(&archive, format!("route of steps {name} removed")).await?;
         }
         RouteCommand::Destination(arguments) => set(&archive, *arguments).await?,
         RouteCommand::Forget { destination } => {
@@ -219,6 +241,8 @@ async fn list(archive: &Archive) -> anyhow::Result<()> {
     let (rules, destinations) = (archive.rules().await?, archive.destinations().await?);
     let (backlog, errors) = (archive.backlog().await?, archive.forward_errors().await?);
     rules.iter().for_each(|rule| println!("{}", rule_line(rule)));
+    let steps = archive.step_rules().await?;
+    steps.iter().for_each(|rule| println!("{}", step_line(rule)));
     for destination in &destinations {
         println!("{}", destination_line(destination));
         let own = backlog.iter().filter(|one| one.destination == destination.name);
@@ -226,7 +250,7 @@ async fn list(archive: &Archive) -> anyhow::Result<()> {
         let own = errors.iter().filter(|(name, ..)| *name == destination.name).take(3);
         own.for_each(|(_, error, count)| println!("    {count} × {error}"));
     }
-    if destinations.is_empty() {
+    if destinations.is_empty() && steps.is_empty() {
         println!("nothing is sent on");
     }
     Ok(())

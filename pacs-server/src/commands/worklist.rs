@@ -27,6 +27,7 @@ pub const EXAMPLES: &str = "Examples:
   pacs worklist list --date 20261201- --modality CT
   pacs worklist list --status COMPLETED
   pacs worklist performed --study 1.2.3              what modalities reported of it
+  pacs worklist status 4711 ARRIVED
   pacs worklist cancel 4711                          the number that `list` shows
   pacs worklist import orders/*.wl order.json        dcmtk worklist files, DICOM JSON";
 
@@ -57,6 +58,8 @@ pub enum WorklistCommand {
     },
     /// Cancel a step: it is no longer on the worklist
     Cancel { number: i64 },
+    /// Give a step another status, where no modality reports it
+    Status { number: i64, status: StepStatus },
     /// What modalities reported of procedure steps (MPPS), the newest first
     Performed {
         /// Those of one study
@@ -131,6 +134,10 @@ pub async fn run(config: &Config, command: WorklistCommand) -> anyhow::Result<()
         }
         WorklistCommand::Cancel { number } => {
             let step = archive.set_step_status(&super::actor(), "localhost", number, StepStatus::Canceled).await?;
+            println!("{}", line(&step));
+        }
+        WorklistCommand::Status { number, status } => {
+            let step = archive.set_step_status(&super::actor(), "localhost", number, status).await?;
             println!("{}", line(&step));
         }
         WorklistCommand::Performed { study, limit } => {

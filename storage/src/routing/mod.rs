@@ -11,6 +11,7 @@
 //! | `queue` | claimed, extended, settled, retried: each instance reaches its destination at least once |
 //! | `outgoing` | what is changed of an instance on its way |
 //! | `dispatch`, `pace` | who sends when, and how fast |
+//! | `steps` | what modalities report of procedure steps is told on |
 //! | `view` | what waits, what went, what failed and why |
 //!
 //! A rule speaks of what arrives after it was made. Who sends (`dicom-node`, by C-STORE) claims instances of one series at a
@@ -27,6 +28,7 @@ mod priors;
 mod queue;
 mod receipt;
 mod rules;
+mod steps;
 mod view;
 
 pub use coercion::{Coercion, CoercionRule};
@@ -40,4 +42,6 @@ pub use priors::Priors;
 pub use queue::{Forward, ForwardState, Outcome};
 pub(crate) use rules::ALL_REST;
 pub use rules::{Destination, Receiver, Rule, WebReceiver};
+pub(crate) use steps::tell_on;
+pub use steps::{STEP_MESSAGE, StepMessage, StepRule};
 pub use view::{Backlog, Queued};

@@ -15,6 +15,7 @@ pub(super) const CONSUMER: &str = "routing";
 /// Kinds of rules.
 const FORWARD: &str = "forward";
 const COERCE: &str = "coerce";
+pub(super) const STEPS: &str = "steps";
 
 /// Somewhere that instances are sent on to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,11 +164,11 @@ impl Destination {
     }
 }
 
-fn refused(why: String) -> ArchiveError {
+pub(super) fn refused(why: String) -> ArchiveError {
     ArchiveError::Conflict(why)
 }
 
-fn check_name(of: &str, name: &str) -> Result<(), ArchiveError> {
+pub(super) fn check_name(of: &str, name: &str) -> Result<(), ArchiveError> {
     let is_sound = !name.is_empty()
         && name.trim() == name
         && name.chars().count() <= LONGEST_NAME
@@ -241,10 +242,11 @@ impl Archive {
         self.put(FORWARD, &rule.name, json(rule)?).await
     }
 
-    async fn put(&self, kind: &str, name: &str, detail: String) -> Result<(), ArchiveError> {
+    pub(super) async fn put(&self, kind: &str, name: &str, detail: String) -> Result<(), ArchiveError> {
         let mut change = self.inner.database.change().await?;
         let since = change.head.next_key();
-        let has_rules = sqlx::query(ANY_RULE).fetch_optional(&mut *change.transaction).await?.is_some();
+        let has_rules =
+            kind == STEPS || sqlx::query(ANY_RULE).fetch_optional(&mut *change.transaction).await?.is_some();
         if !has_rules {
             // Nobody has looked at what arrived so far, and nobody need.
             sqlx::query(START).bind(CONSUMER).bind(since).execute(&mut *change.transaction).await?;
@@ -260,7 +262,7 @@ impl Archive {
         self.remove(FORWARD, name).await
     }
 
-    async fn remove(&self, kind: &str, name: &str) -> Result<(), ArchiveError> {
+    pub(super) async fn remove(&self, kind: &str, name: &str) -> Result<(), ArchiveError> {
         let statement = sqlx::query(REMOVE_RULE).bind(name).bind(kind);
         match self.inner.database.execute(statement).await?.rows_affected() {
             0 => Err(unknown("rule", name)),
@@ -302,7 +304,7 @@ impl Archive {
         self.since(FORWARD).await
     }
 
-    async fn since<T: for<'de> Deserialize<'de>>(&self, kind: &str) -> Result<Vec<(T, i64)>, ArchiveError> {
+    pub(super) async fn since<T: for<'de> Deserialize<'de>>(&self, kind: &str) -> Result<Vec<(T, i64)>, ArchiveError> {
         let rows = sqlx::query(RULES).bind(kind).fetch_all(&self.inner.database.pool).await?;
         rows.iter().map(|row| Ok((from_json(row.try_get(0)?)?, row.try_get(1)?))).collect()
     }
@@ -312,7 +314,7 @@ fn unknown(what: &str, name: &str) -> ArchiveError {
     ArchiveError::NotFound(format!("{what} {name}"))
 }
 
-fn json(value: &impl Serialize) -> Result<String, ArchiveError> {
+pub(super) fn json(value: &impl Serialize) -> Result<String, ArchiveError> {
     serde_json::to_string(value).map_err(|error| ArchiveError::Internal(error.to_string()))
 }
 
@@ -345,7 +347,7 @@ const PAUSE: &str = "update destination set paused = $2 where name = $1";
 /// Of a catalog that comes from elsewhere: what is tried out with a copy must not send.
 pub(crate) const ALL_REST: &str = "update destination set paused = 1";
 
-const ANY_RULE: &str = "select name from routing_rule limit 1";
+const ANY_RULE: &str = "select name from routing_rule where kind in ('forward', 'coerce') limit 1";
 
 const START: &str = "insert into consumer (name, position) values ($1, $2)
     on conflict (name) do update set position = excluded.position";

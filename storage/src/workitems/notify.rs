@@ -1,8 +1,11 @@
 //! Notifications of what happens to workitems: jobs, written in the transaction of what they tell.
 
 use super::fault;
-use crate::{database::Change, error::ArchiveError, jobs::enqueue_within};
-use pacs_core::{AeTitle, Item, Uid, ups::UpsEvent};
+use crate::{archive::Archive, database::Change, error::ArchiveError, jobs::enqueue_within};
+use pacs_core::{
+    AeTitle, Item, Uid,
+    ups::{GLOBAL_SUBSCRIPTION, UpsEvent, restarted},
+};
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 
@@ -16,6 +19,25 @@ pub struct Notification {
     pub workitem: Uid,
     pub event_type_id: u16,
     pub information: Item,
+}
+
+impl Archive {
+    /// Tells all who are subscribed to anything that the provider of workitems has started anew.
+    pub async fn tell_of_restart(&self) -> Result<(), ArchiveError> {
+        let any = sqlx::query(ALL_SUBSCRIBERS).fetch_optional(&self.inner.database.pool).await?;
+        if any.is_none() {
+            return Ok(());
+        }
+        let workitems = GLOBAL_SUBSCRIPTION.parse().map_err(|_| fault("UID"))?;
+        let mut change = self.inner.database.change().await?;
+        for row in sqlx::query(ALL_SUBSCRIBERS).fetch_all(&mut *change.transaction).await? {
+            let to: String = row.try_get(0)?;
+            let to = to.parse().map_err(|_| fault("AE title"))?;
+            tell(&mut change, &to, &workitems, UpsEvent::ScpStatusChange, &restarted()).await?;
+        }
+        change.commit().await?;
+        Ok(())
+    }
 }
 
 /// Tells all who are subscribed to a workitem; returns how many.
@@ -52,5 +74,7 @@ pub(super) async fn tell(
     enqueue_within(change, NOTIFICATION, &key, &payload).await?;
     Ok(())
 }
+
+const ALL_SUBSCRIBERS: &str = "select distinct ae_title from workitem_subscriber order by ae_title";
 
 const SUBSCRIBERS: &str = "select ae_title from workitem_subscriber where sop_instance_uid = $1 order by ae_title";

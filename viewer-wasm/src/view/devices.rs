@@ -265,7 +265,7 @@ fn Fields(ui: Ui, draft: Draft) -> impl IntoView {
                 {tick(Text::HearsOfSeries, device.workflow.wants_availability, inputs.availability)}
                 {tick(Text::ByTls, device.tls, inputs.tls)}
             </fieldset>
-            <label>{ui.text(Text::Worklist)}<select node_ref=inputs.worklist
+            <label>{ui.text(Text::Worklist)}<select aria-label=ui.text(Text::Worklist) node_ref=inputs.worklist
                 prop:value=device.workflow.worklist.clone().unwrap_or_default()>
                 {scopes.map(|(value, text)| scope(value, text)).collect_view()}
             </select></label>

@@ -1,6 +1,6 @@
 //! What `pacs route` prints.
 
-use storage::routing::{Backlog, Condition, Destination, ForwardState, Priors, Queued, Receiver, Rule};
+use storage::routing::{Backlog, Condition, Destination, ForwardState, Priors, Queued, Receiver, Rule, StepRule};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// A condition in words.
@@ -33,6 +33,15 @@ pub(crate) fn in_words(when: &Condition) -> String {
         .collect();
     words.extend(between.as_ref().map(|between| format!("between {between}")));
     if words.is_empty() { "whatever arrives".to_owned() } else { words.join(", ") }
+}
+
+pub(super) fn step_line(rule: &StepRule) -> String {
+    let StepRule { name, to, from, modality } = rule;
+    let part = |what: &str, patterns: &[String]| match patterns {
+        [] => String::new(),
+        patterns => format!(" {what} {}", patterns.join(" or ")),
+    };
+    format!("{name}: procedure steps{}{} are told to {to}", part("from", from), part("of modality", modality))
 }
 
 pub(super) fn rule_line(rule: &Rule) -> String {
