@@ -205,7 +205,8 @@ impl Archive {
 
     /// Writes the rows of what is in quarantine and the catalog lacks; returns of how many, and what cannot be read.
     pub(crate) async fn take_in_quarantined(&self) -> Result<(u64, Vec<String>), ArchiveError> {
-        let (found, damaged) = self.inner.documents::<Quarantined>(&format!("{FOLDER}/")).await?;
+        let (mut found, damaged) = self.inner.documents::<Quarantined>(&format!("{FOLDER}/")).await?;
+        found.sort_by(|a, b| (a.received_at, &a.sop_instance).cmp(&(b.received_at, &b.sop_instance)));
         let mut written = 0;
         for kept in found {
             // Of what was broken off or let go there may be the document alone, or both for a while.

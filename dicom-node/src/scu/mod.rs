@@ -222,9 +222,10 @@ impl Requestor {
         self.last_message_id
     }
 
-    /// The response to message `id`.
+    /// The response to message `id`; a data set that comes with it is passed over.
     async fn response(&mut self, id: u16) -> Result<CommandSet, ScuError> {
         let mut assembler = Assembler::default();
+        let mut answer = None;
         loop {
             let Pdu::Data(values) = receive(&mut self.wire).await? else {
                 return Err(ScuError::Protocol("something else than a response"));
@@ -232,12 +233,17 @@ impl Requestor {
             for value in values {
                 let part = assembler.push(value, |id| self.contexts.contains_key(&id));
                 match part.map_err(|_| ScuError::Protocol("fragments that make no message"))? {
-                    Some(Part::Command { command, .. }) if command.message_id_being_responded_to == Some(id) => {
-                        return Ok(*command);
+                    Some(Part::Command { command, .. }) if command.message_id_being_responded_to != Some(id) => {
+                        return Err(ScuError::Protocol("response to another message"));
                     }
-                    Some(Part::Command { .. }) => return Err(ScuError::Protocol("response to another message")),
+                    Some(Part::Command { command, .. }) => answer = Some(*command),
                     Some(Part::Data { .. }) | None => {}
                 }
+            }
+            if !assembler.is_within_message()
+                && let Some(answer) = answer
+            {
+                return Ok(answer);
             }
         }
     }
