@@ -3,6 +3,7 @@
 use crate::{
     NodeConfig,
     association::{negotiate::SMALLEST_PEER_MAX, roles::LARGEST_WINDOW},
+    config::UnknownCallers,
     pdu::{APPLICATION_CONTEXT, AssociateRj},
     scu::{ANSWER_LIMIT, CONNECT_LIMIT},
     tls::offered,
@@ -77,6 +78,13 @@ pub(super) fn acceptance(statement: &mut Statement, config: &NodeConfig) {
     let loopback =
         if config.open_to_loopback { "may do everything under any AE title" } else { "is one like any other" };
     statement.paragraph(format!("A caller on the loopback interface {loopback} (`dicom.open_to_loopback`)."));
+    let unknown = match config.unknown_callers {
+        UnknownCallers::Reject => "is rejected",
+        UnknownCallers::Quarantine => {
+            "may verify and store; what it stores is kept in quarantine, where nobody sees it, until an administrator decides"
+        }
+    };
+    statement.paragraph(format!("Any other caller {unknown} (`dicom.unknown_callers`)."));
     statement.paragraph(include_str!("text/acceptance.md"));
     statement.paragraph("Associations are rejected with:");
     let row = |(rj, when): (AssociateRj, &str)| {

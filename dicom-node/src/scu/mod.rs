@@ -31,6 +31,7 @@ use crate::{
 };
 use pacs_core::{
     AeTitle,
+    mpps::MPPS,
     part10::{IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME},
     sop_class::VERIFICATION,
     transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN},
@@ -89,7 +90,7 @@ pub struct Requested {
 const PLAIN: &[&str] = &[EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN];
 
 /// All of them.
-pub static REQUESTED: [Requested; 5] = [
+pub static REQUESTED: [Requested; 6] = [
     Requested {
         uid: VERIFICATION,
         name: "Verification",
@@ -124,6 +125,13 @@ pub static REQUESTED: [Requested; 5] = [
         transfer_syntaxes: PLAIN,
         is_scp: false,
         when: "N-CREATE for a series that is complete",
+    },
+    Requested {
+        uid: MPPS,
+        name: "Modality Performed Procedure Step",
+        transfer_syntaxes: PLAIN,
+        is_scp: false,
+        when: "N-CREATE and N-SET of what modalities reported, told on by rule",
     },
 ];
 

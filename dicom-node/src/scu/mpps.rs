@@ -1,20 +1,15 @@
 //! Modality Performed Procedure Step as user (PS3.4 §F.7): messages of modalities, told on.
 
-use super::{Remote, Requestor, ScuError};
+use super::{Remote, Requestor, ScuError, requested};
 use crate::{
     dimse::{CommandSet, command::field, status},
     scp::identifier::Fields,
 };
-use pacs_core::{
-    Uid,
-    mpps::MPPS,
-    transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN},
-};
+use pacs_core::{Uid, mpps::MPPS};
 
 /// Begins a step at a peer (N-CREATE), or changes it (N-SET).
 pub async fn tell_step(remote: &Remote, sop_instance: &Uid, begins: bool, fields: Fields) -> Result<(), ScuError> {
-    let syntaxes = vec![EXPLICIT_VR_LITTLE_ENDIAN.to_owned(), IMPLICIT_VR_LITTLE_ENDIAN.to_owned()];
-    let association = Requestor::open(remote, &[(MPPS.to_owned(), syntaxes)]).await?;
+    let association = Requestor::open(remote, &requested(MPPS, false)).await?;
     let told = association.ask(request(sop_instance, begins), fields, "performed procedure steps").await;
     match told {
         // Its answer was lost the last time.
