@@ -70,20 +70,22 @@ fn main() -> anyhow::Result<()> {
 /// What an empty archive costs that nobody uses.
 fn idle(work: &Path, pacs: &Path) -> anyhow::Result<()> {
     let start = Instant::now();
-    let ours = Subject::yinghai(&work.join("idle"), pacs, &[])?;
+    let ours = Subject::begun(&work.join("idle"), pacs, &[])?;
+    while Requestor::open(&ours, 1).and_then(|mut association| association.echo()).is_err() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let ready = start.elapsed();
-    Requestor::open(&ours, 1)?.echo()?;
     println!("| figure | {} |\n|---|---|", ours.name);
-    println!(
-        "| start to ready and first C-ECHO, ms (a new archive; asked every 10) | {:.0} |",
-        ready.as_secs_f64() * 1e3
-    );
+    println!("| start of a new archive to first C-ECHO, ms | {:.0} |", ready.as_secs_f64() * 1e3);
+    // What starting took is given back by then.
+    std::thread::sleep(Duration::from_secs(100));
     let resident = ours.resident()?;
     println!("| resident memory, idle, MiB | {resident:.1} |");
     let before = ours.processor_seconds()?;
     std::thread::sleep(Duration::from_secs(20));
     println!("| processor time, idle, % | {:.2} |", (ours.processor_seconds()? - before) * 5.0);
     let held = (0..IDLE).map(|_| Requestor::open(&ours, 1)).collect::<Result<Vec<_>, _>>()?;
+    std::thread::sleep(Duration::from_secs(5));
     println!("| {IDLE} idle associations, MiB more | {:.1} |", ours.resident()? - resident);
     drop(held);
     Ok(())

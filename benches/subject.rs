@@ -36,21 +36,21 @@ impl Drop for Subject {
 }
 
 impl Subject {
-    /// Ours, with further arguments of `pacs serve`.
+    /// Ours, with further arguments of `pacs serve`, ready.
     pub fn yinghai(data: &Path, pacs: &Path, settings: &[&str]) -> anyhow::Result<Self> {
-        let place = [
-            format!("--data-dir={}", data.display()),
-            "--dicom-listen=127.0.0.1:21112".into(),
-            "--http-listen=127.0.0.1:28042".into(),
-        ];
-        let process = quiet(Command::new(pacs).arg("serve").args(&place).args(settings))?;
-        let base = "http://127.0.0.1:28042/dicom-web".to_owned();
-        let mut subject = Self { name: "Yinghai", process, dicom: 21112, aet: "YINGHAI", base, token: None };
+        let mut subject = Self::begun(data, pacs, settings)?;
         ready("http://127.0.0.1:28042/readyz")?;
         let ask = ["token", "create", "--user", "admin", "--name", "bench"];
-        let token = Command::new(pacs).args(ask).args(&place).output()?;
+        let token = Command::new(pacs).args(ask).args(place(data)).output()?;
         subject.token = Some(format!("Bearer {}", String::from_utf8(token.stdout)?.trim()));
         Ok(subject)
+    }
+
+    /// Ours, just begun.
+    pub fn begun(data: &Path, pacs: &Path, settings: &[&str]) -> anyhow::Result<Self> {
+        let process = quiet(Command::new(pacs).arg("serve").args(place(data)).args(settings))?;
+        let base = "http://127.0.0.1:28042/dicom-web".to_owned();
+        Ok(Self { name: "Yinghai", process, dicom: 21112, aet: "YINGHAI", base, token: None })
     }
 
     /// Debian's Orthanc, as installed or with `TCP_NODELAY=1`; it knows AE `RECEIVER` on port 21113.
@@ -124,6 +124,15 @@ impl Subject {
         let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
         Ok(kib / 1024.0)
     }
+}
+
+/// Where ours is.
+fn place(data: &Path) -> [String; 3] {
+    [
+        format!("--data-dir={}", data.display()),
+        "--dicom-listen=127.0.0.1:21112".into(),
+        "--http-listen=127.0.0.1:28042".into(),
+    ]
 }
 
 fn quiet(command: &mut Command) -> std::io::Result<Child> {
