@@ -184,6 +184,15 @@ fn workitems_are_pushed_performed_by_one_and_watched() {
 }
 
 #[test]
+fn workitems_of_http_and_dimse_are_the_same() {
+    let Some(python) = python() else { return };
+    let server = Server::start(&["--set", "ai.enabled=false"]);
+    let base = server.url("/dicom-web");
+    let told = run(Command::new(python).arg(peer("ups_rs.py")).args([&base, &server.token, &server.dicom.to_string()]));
+    assert!(told.contains("all is well"), "{told}");
+}
+
+#[test]
 fn a_ris_is_told_of_a_series_that_is_complete() {
     let (Some(python), Some(series)) = (python(), shared("data/conformance/series/gantry-tilt-philips")) else {
         return;

@@ -4,7 +4,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use pacs_core::{Failure, pixel::PixelError, query::QueryError};
+use pacs_core::{Failure, pixel::PixelError, query::QueryError, ups::UpsError};
 use serde_json::json;
 use storage::ArchiveError;
 
@@ -55,6 +55,7 @@ impl WebError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Archive(ArchiveError::TooManyAttempts(_)) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Archive(ArchiveError::Workitem(error)) if is_conflict(error) => StatusCode::CONFLICT,
             Self::Range(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             _ => StatusCode::from_u16(self.failure().http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         }
@@ -101,6 +102,18 @@ impl IntoResponse for WebError {
         }
         response
     }
+}
+
+/// Whether it is the state of a workitem that forbids what is asked (PS3.18 §11).
+fn is_conflict(error: &UpsError) -> bool {
+    !matches!(
+        error,
+        UpsError::NoSuchWorkitem
+            | UpsError::Missing(_)
+            | UpsError::NoValue(_)
+            | UpsError::Invalid(_)
+            | UpsError::Transaction
+    )
 }
 
 /// An error and its sources, for the log.

@@ -62,8 +62,10 @@ mod transactions;
 mod versions;
 mod viewer;
 mod wado;
+mod wado_uri;
 mod web;
 mod workers;
+mod workitems;
 mod worklist;
 
 pub use config::WebConfig;
@@ -103,6 +105,7 @@ pub fn router(archive: Archive, config: WebConfig, echo: Echo) -> Router {
     };
     let dicom_web = transactions::router(behind).merge(behind(Right::Search, capabilities::routes()));
     let changes = behind(Right::Search, Router::new().route("/changes", get(events::changes)));
+    let by_query = behind(Right::Read, Router::new().route("/wado", get(wado_uri::retrieve)));
     let api = behind(
         Right::Search,
         Router::new().route("/events", get(events::subscribe)).route("/status", get(status::status)),
@@ -116,6 +119,7 @@ pub fn router(archive: Archive, config: WebConfig, echo: Echo) -> Router {
         .nest(&format!("{BASE}/"), behind(Right::Search, capabilities::base()))
         .nest("/api", api)
         .merge(changes)
+        .merge(by_query)
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .fallback(get(viewer::file))

@@ -77,6 +77,13 @@ fn as_of(uri: &Uri) -> Result<Option<AsOf>, WebError> {
 }
 
 impl Resource {
+    /// An instance, and of its frames (from 1) one, where that is named.
+    pub fn of(study: Uid, series: Uid, sop_instance: Uid, frame: Option<&str>) -> Self {
+        let others = frame.map(|frame| ("frames".to_owned(), frame.to_owned())).into_iter().collect();
+        let (study, series, sop_instance) = (Some(study), Some(series), Some(sop_instance));
+        Self { study, series, sop_instance, others, ..Self::default() }
+    }
+
     /// The study, where the resource lies in one.
     pub fn parent(&self) -> Option<&Uid> {
         self.study.as_ref()

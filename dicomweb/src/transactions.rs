@@ -8,15 +8,20 @@ use crate::{
     respond::JSON_TYPES,
     stow, wado,
     web::Web,
+    workitems,
 };
 use axum::{
     Extension, Router,
+    extract::DefaultBodyLimit,
     handler::Handler,
     http::Method,
     routing::{MethodFilter, MethodRouter, on},
 };
 use pacs_core::{TransferSyntax, sop_class::NonPatient, transfer_syntax::REGISTERED};
 use std::collections::BTreeSet;
+
+/// A workitem names every instance that is its input.
+const MAX_WORKITEM: usize = 4 << 20;
 
 const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
 
@@ -38,6 +43,7 @@ impl Transaction {
         match self.kind {
             Kind::Delete => None,
             _ if self.is_non_patient => Some("PS3.18 Chapter 12"),
+            _ if self.kind.is_of_workitems() => Some("PS3.18 Chapter 11"),
             Kind::Search => Some("PS3.18 §10.6"),
             Kind::Store => Some("PS3.18 §10.5"),
             _ => Some("PS3.18 §10.4"),
@@ -59,13 +65,23 @@ pub enum Kind {
     Delete,
     SearchNonPatient,
     RetrieveNonPatient,
+    SearchWorkitems,
+    RetrieveWorkitem,
+    /// With a body.
+    CreateWorkitem,
+    ActOnWorkitem,
+    ChangeWorkitemState,
+    Subscribe,
+    Unsubscribe,
+    OpenChannel,
 }
 
 impl Kind {
     pub fn method(self) -> Method {
         match self {
-            Self::Store => Method::POST,
-            Self::Delete => Method::DELETE,
+            Self::Store | Self::CreateWorkitem | Self::ActOnWorkitem | Self::Subscribe => Method::POST,
+            Self::ChangeWorkitemState => Method::PUT,
+            Self::Delete | Self::Unsubscribe => Method::DELETE,
             _ => Method::GET,
         }
     }
@@ -74,7 +90,9 @@ impl Kind {
     pub const fn right(self) -> Right {
         match self {
             Self::Search | Self::SearchNonPatient => Right::Search,
-            Self::Store => Right::Store,
+            Self::SearchWorkitems | Self::RetrieveWorkitem | Self::OpenChannel => Right::Search,
+            Self::Store | Self::CreateWorkitem | Self::ActOnWorkitem | Self::ChangeWorkitemState => Right::Store,
+            Self::Subscribe | Self::Unsubscribe => Right::Store,
             Self::Delete => Right::Delete,
             _ => Right::Read,
         }
@@ -82,7 +100,27 @@ impl Kind {
 
     /// Media types of the request's body.
     pub fn takes(self) -> Vec<String> {
-        if self == Self::Store { stow::TAKEN.map(str::to_owned).to_vec() } else { Vec::new() }
+        match self {
+            Self::Store => stow::TAKEN.map(str::to_owned).to_vec(),
+            Self::CreateWorkitem | Self::ActOnWorkitem | Self::ChangeWorkitemState => {
+                JSON_TYPES.map(str::to_owned).to_vec()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    const fn is_of_workitems(self) -> bool {
+        matches!(
+            self,
+            Self::SearchWorkitems
+                | Self::RetrieveWorkitem
+                | Self::CreateWorkitem
+                | Self::ActOnWorkitem
+                | Self::ChangeWorkitemState
+                | Self::Subscribe
+                | Self::Unsubscribe
+                | Self::OpenChannel
+        )
     }
 
     /// Media types of the answer's body, the default first.
@@ -91,6 +129,7 @@ impl Kind {
         let multipart = |essence: &str| format!("multipart/related; type=\"{essence}\"");
         match self {
             Self::Search | Self::SearchNonPatient | Self::Metadata => json(),
+            Self::SearchWorkitems | Self::RetrieveWorkitem => json(),
             Self::Store => vec![JSON_TYPES[0].to_owned()],
             Self::Retrieve => vec![multipart(wado::DICOM), wado::DICOM.to_owned()],
             Self::RetrieveNonPatient => {
@@ -102,19 +141,24 @@ impl Kind {
                 frame_types().into_iter().flat_map(|essence| [multipart(essence), essence.to_owned()]).collect()
             }
             Self::BulkData => vec![bulkdata::OCTET_STREAM.to_owned(), multipart(bulkdata::OCTET_STREAM)],
-            Self::Delete => Vec::new(),
+            Self::Delete | Self::CreateWorkitem | Self::ActOnWorkitem | Self::ChangeWorkitemState => Vec::new(),
+            Self::Subscribe | Self::Unsubscribe | Self::OpenChannel => Vec::new(),
         }
     }
 
     /// Query parameters; those of a search are attributes too.
     pub const fn parameters(self) -> &'static [&'static str] {
         match self {
-            Self::Search => &["accept", "limit", "offset", "fuzzymatching", "includefield"],
+            Self::Search | Self::SearchWorkitems => &["accept", "limit", "offset", "fuzzymatching", "includefield"],
             Self::SearchNonPatient => &["accept", "limit", "offset", "includefield"],
             Self::Retrieve | Self::Metadata | Self::Frames | Self::BulkData => &["accept", "version", "asOf"],
             Self::Rendered | Self::Thumbnail => &["accept", "version", "asOf", "viewport", "window", "quality"],
             Self::RetrieveNonPatient => &["accept", "version"],
-            Self::Store | Self::Delete => &[],
+            Self::RetrieveWorkitem => &["accept"],
+            Self::CreateWorkitem => &["AffectedSOPInstanceUID"],
+            Self::ActOnWorkitem => &["transaction-uid"],
+            Self::Subscribe => &["deletionlock", "filter"],
+            Self::Store | Self::Delete | Self::ChangeWorkitemState | Self::Unsubscribe | Self::OpenChannel => &[],
         }
     }
 }
@@ -130,6 +174,7 @@ fn frame_types() -> Vec<&'static str> {
 /// All of them.
 pub fn transactions() -> Vec<Transaction> {
     let mut all = studies();
+    all.extend(workitems_of());
     all.extend(NonPatient::ALL.into_iter().flat_map(non_patient_of));
     all
 }
@@ -205,6 +250,34 @@ fn frames_and_bulk_data() -> [Transaction; 4] {
         transaction("Retrieve Frame Thumbnail", Kind::Thumbnail, &format!("{frames}/thumbnail"), rendered::thumbnail),
         transaction("Retrieve Bulkdata", Kind::BulkData, &bulk_data, bulkdata::retrieve),
     ]
+}
+
+/// Those of UPS-RS.
+fn workitems_of() -> impl Iterator<Item = Transaction> {
+    let subscriber = "/workitems/{workitem}/subscribers/{subscriber}";
+    let suspend = format!("{subscriber}/suspend");
+    let (state, cancel) = ("/workitems/{workitem}/state", "/workitems/{workitem}/cancelrequest");
+    let by = |path: &str| format!("{path}/{{requester}}");
+    let (act, set) = (Kind::ActOnWorkitem, Kind::ChangeWorkitemState);
+    [
+        transaction("Create Workitem", Kind::CreateWorkitem, "/workitems", workitems::create),
+        transaction("Search for Workitems", Kind::SearchWorkitems, "/workitems", workitems::search),
+        transaction("Retrieve Workitem", Kind::RetrieveWorkitem, "/workitems/{workitem}", workitems::retrieve),
+        transaction("Update Workitem", act, "/workitems/{workitem}", workitems::update),
+        transaction("Change Workitem State", set, state, workitems::change_state),
+        transaction("Change Workitem State by a requester", set, &by(state), workitems::change_state),
+        transaction("Request Cancellation", act, cancel, workitems::request_cancel),
+        transaction("Request Cancellation by a requester", act, &by(cancel), workitems::request_cancel),
+        transaction("Subscribe", Kind::Subscribe, subscriber, workitems::subscribe),
+        transaction("Unsubscribe", Kind::Unsubscribe, subscriber, workitems::unsubscribe),
+        transaction("Suspend Global Subscription", Kind::Subscribe, &suspend, workitems::suspend),
+        transaction("Open Event Channel", Kind::OpenChannel, "/subscribers/{subscriber}", workitems::open),
+    ]
+    .into_iter()
+    .map(|transaction| {
+        let handler = transaction.handler.layer(DefaultBodyLimit::max(MAX_WORKITEM));
+        Transaction { handler, ..transaction }
+    })
 }
 
 /// Those of a kind of Non-Patient Instance (PS3.18 §12.1.1), which the handlers are told.

@@ -135,5 +135,5 @@ pub use strangers::{Quarantined, Selection};
 pub use tiers::{CacheUse, ColdRule, Moved, Prefetched, Tier, TierUse};
 pub use verify::{Scrubbed, Verification};
 pub use versions::Version;
-pub use workitems::{KeptWorkitem, NOTIFICATION, Notification, Subscription};
+pub use workitems::{KeptWorkitem, NOTIFICATION, Notification, Subscription, Way, web_notification};
 pub use worklist::ScheduledStep;

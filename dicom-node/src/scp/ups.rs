@@ -11,7 +11,7 @@ use pacs_core::{
     AeTitle, Item, Uid, tags,
     ups::{State, UPS_EVENT, UPS_PULL, UPS_PUSH, UPS_QUERY, UPS_WATCH, UpsError, Warning},
 };
-use storage::{ArchiveError, Notification, Subscription};
+use storage::{ArchiveError, Notification, Subscription, Way};
 
 /// All of the service class: a workitem is of the first, and some peers name the one they negotiated.
 const CLASSES: [&str; 5] = [UPS_PUSH, UPS_WATCH, UPS_PULL, UPS_EVENT, UPS_QUERY];
@@ -157,7 +157,7 @@ async fn subscribe(
             if !peers.iter().any(|peer| peer.ae_title == receiver && can_be_called(peer)) {
                 return Err(UpsError::UnknownReceiver.into());
             }
-            archive.subscribe(by, origin, &receiver, &subscription, lock).await?;
+            archive.subscribe(by, origin, (&receiver, Way::Association), &subscription, lock).await?;
         }
         Some(UNSUBSCRIBE) => archive.unsubscribe(by, origin, &receiver, &subscription).await?,
         _ => archive.suspend_subscription(by, origin, &receiver, &subscription).await?,

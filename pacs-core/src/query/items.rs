@@ -87,6 +87,11 @@ impl ItemQuery {
         Ok(self)
     }
 
+    /// The attributes of its first level.
+    pub fn tags(&self) -> impl Iterator<Item = Tag> {
+        self.keys.keys().copied()
+    }
+
     /// How many keys there are, over all levels.
     pub fn len(&self) -> usize {
         let below = |key: &Key| if let Key::Sequence(Some(nested)) = key { nested.len() } else { 0 };

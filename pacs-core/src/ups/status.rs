@@ -61,13 +61,15 @@ impl UpsError {
 }
 
 /// What is done otherwise than asked for, or was done before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// It was created with modifications.
+    #[error("the UPS was created with modifications")]
     Modified,
+    #[error("the UPS is already in the requested state of CANCELED")]
     AlreadyCanceled,
-    /// Some values were not taken over.
+    #[error("requested optional attributes are not supported")]
     Coerced,
+    #[error("the UPS is already in the requested state of COMPLETED")]
     AlreadyCompleted,
 }
 

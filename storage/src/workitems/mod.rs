@@ -14,7 +14,7 @@ mod notify;
 mod subscribe;
 
 pub use find::KeptWorkitem;
-pub use notify::{NOTIFICATION, Notification};
+pub use notify::{NOTIFICATION, Notification, Way, web_notification};
 pub use subscribe::Subscription;
 
 use crate::error::ArchiveError;

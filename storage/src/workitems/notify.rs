@@ -7,10 +7,42 @@ use pacs_core::{
     ups::{GLOBAL_SUBSCRIPTION, UpsEvent, restarted},
 };
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
+use sqlx::{Row, any::AnyRow};
 
-/// The kind of the jobs.
+/// The kind of the jobs for associations.
 pub const NOTIFICATION: &str = "ups";
+
+/// How a subscriber is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Over an association that we open to it.
+    Association,
+    /// Over a WebSocket that it opens to us.
+    WebSocket,
+}
+
+impl Way {
+    pub(super) const fn is_web(self) -> bool {
+        matches!(self, Self::WebSocket)
+    }
+
+    pub(super) fn of(row: &AnyRow, column: usize) -> Result<Self, sqlx::Error> {
+        Ok(if row.try_get::<i64, _>(column)? == 0 { Self::Association } else { Self::WebSocket })
+    }
+
+    /// The kind of the jobs for a subscriber.
+    fn kind(self, to: &AeTitle) -> String {
+        match self {
+            Self::Association => NOTIFICATION.to_owned(),
+            Self::WebSocket => web_notification(to),
+        }
+    }
+}
+
+/// The kind of the jobs for the WebSocket of a subscriber.
+pub fn web_notification(to: &AeTitle) -> String {
+    format!("{NOTIFICATION}-rs {to}")
+}
 
 /// What such a job is to deliver: the arguments of an N-EVENT-REPORT (PS3.4 Table CC.2.4-1).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +64,7 @@ impl Archive {
         let mut change = self.inner.database.change().await?;
         for row in sqlx::query(ALL_SUBSCRIBERS).fetch_all(&mut *change.transaction).await? {
             let to: String = row.try_get(0)?;
-            let to = to.parse().map_err(|_| fault("AE title"))?;
+            let to = (to.parse().map_err(|_| fault("AE title"))?, Way::of(&row, 1)?);
             tell(&mut change, &to, &workitems, UpsEvent::ScpStatusChange, &restarted()).await?;
         }
         change.commit().await?;
@@ -50,7 +82,8 @@ pub(super) async fn notify(
     let rows = sqlx::query(SUBSCRIBERS).bind(workitem.as_str()).fetch_all(&mut *change.transaction).await?;
     for row in &rows {
         let to: String = row.try_get(0)?;
-        tell(change, &to.parse().map_err(|_| fault("AE title"))?, workitem, event, information).await?;
+        let to = (to.parse().map_err(|_| fault("AE title"))?, Way::of(row, 1)?);
+        tell(change, &to, workitem, event, information).await?;
     }
     Ok(rows.len())
 }
@@ -58,7 +91,7 @@ pub(super) async fn notify(
 /// Tells one.
 pub(super) async fn tell(
     change: &mut Change<'_>,
-    to: &AeTitle,
+    (to, way): &(AeTitle, Way),
     workitem: &Uid,
     event: UpsEvent,
     information: &Item,
@@ -71,10 +104,11 @@ pub(super) async fn tell(
     };
     let payload = serde_json::to_value(notification).map_err(|error| fault(&error.to_string()))?;
     let key = format!("{workitem} {} to {to}", change.head.next_key());
-    enqueue_within(change, NOTIFICATION, &key, &payload).await?;
+    enqueue_within(change, &way.kind(to), &key, &payload).await?;
     Ok(())
 }
 
-const ALL_SUBSCRIBERS: &str = "select distinct ae_title from workitem_subscriber order by ae_title";
+const ALL_SUBSCRIBERS: &str = "select distinct ae_title, by_web from workitem_subscriber order by ae_title";
 
-const SUBSCRIBERS: &str = "select ae_title from workitem_subscriber where sop_instance_uid = $1 order by ae_title";
+const SUBSCRIBERS: &str =
+    "select ae_title, by_web from workitem_subscriber where sop_instance_uid = $1 order by ae_title";

@@ -1,6 +1,10 @@
 //! Who hears of workitems (PS3.4 §CC.2.3): of one, of all there are and will be, of those that match.
 
-use super::{change::held, notify::tell, workitem};
+use super::{
+    change::held,
+    notify::{Way, tell},
+    workitem,
+};
 use crate::{
     archive::Archive,
     audit::{AuditAction, AuditRecord, write_audit},
@@ -61,27 +65,28 @@ impl Archive {
         &self,
         by: &str,
         origin: &str,
-        ae_title: &AeTitle,
+        subscriber: (&AeTitle, Way),
         subscription: &Subscription,
         deletion_lock: bool,
     ) -> Result<(), ArchiveError> {
         let query = subscription.query()?;
+        let to = (subscriber.0.clone(), subscriber.1);
         let mut change = self.inner.database.change().await?;
         if let Subscription::Workitem(sop_instance) = subscription {
             let workitem = held(&mut change, sop_instance).await?;
-            add(&mut change, ae_title, sop_instance.as_str(), deletion_lock, "").await?;
-            tell(&mut change, ae_title, sop_instance, UpsEvent::StateReport, &state_report(&workitem.item)).await?;
+            add(&mut change, &to, sop_instance.as_str(), deletion_lock, "").await?;
+            tell(&mut change, &to, sop_instance, UpsEvent::StateReport, &state_report(&workitem.item)).await?;
         }
         if let Some((instance, keys)) = subscription.to_come()? {
-            add(&mut change, ae_title, instance, deletion_lock, &keys).await?;
+            add(&mut change, &to, instance, deletion_lock, &keys).await?;
             for (sop_instance, item) in all(&mut change).await? {
                 if query.matches(&item) {
-                    add(&mut change, ae_title, sop_instance.as_str(), deletion_lock, "").await?;
-                    tell(&mut change, ae_title, &sop_instance, UpsEvent::StateReport, &state_report(&item)).await?;
+                    add(&mut change, &to, sop_instance.as_str(), deletion_lock, "").await?;
+                    tell(&mut change, &to, &sop_instance, UpsEvent::StateReport, &state_report(&item)).await?;
                 }
             }
         }
-        note(&mut change, by, origin, format!("{ae_title} subscribed to {subscription}")).await?;
+        note(&mut change, by, origin, format!("{} subscribed to {subscription}", to.0)).await?;
         change.commit().await?;
         Ok(())
     }
@@ -166,8 +171,8 @@ pub(super) async fn subscribe_to_new(
                 .is_ok_and(|keys: Item| ItemQuery::from_item(&keys).is_ok_and(|query| query.matches(item)));
         if is_wanted {
             let lock = row.try_get::<i64, _>(1)? != 0;
-            let ae_title = ae_title.parse().map_err(|_| super::fault("AE title"))?;
-            add(change, &ae_title, sop_instance.as_str(), lock, "").await?;
+            let to = (ae_title.parse().map_err(|_| super::fault("AE title"))?, Way::of(row, 3)?);
+            add(change, &to, sop_instance.as_str(), lock, "").await?;
         }
     }
     Ok(())
@@ -175,12 +180,17 @@ pub(super) async fn subscribe_to_new(
 
 async fn add(
     change: &mut Change<'_>,
-    ae_title: &AeTitle,
+    (ae_title, way): &(AeTitle, Way),
     instance: &str,
     deletion_lock: bool,
     keys: &str,
 ) -> Result<(), sqlx::Error> {
-    let statement = sqlx::query(ADD).bind(ae_title.as_str()).bind(instance).bind(i64::from(deletion_lock)).bind(keys);
+    let statement = sqlx::query(ADD)
+        .bind(ae_title.as_str())
+        .bind(instance)
+        .bind(i64::from(deletion_lock))
+        .bind(keys)
+        .bind(i64::from(way.is_web()));
     statement.execute(&mut *change.transaction).await?;
     Ok(())
 }
@@ -195,16 +205,16 @@ async fn all(change: &mut Change<'_>) -> Result<Vec<(Uid, Item)>, ArchiveError> 
     rows.iter().map(one).collect()
 }
 
-const ADD: &str = "insert into workitem_subscriber (ae_title, sop_instance_uid, deletion_lock, matching_keys)
-    values ($1, $2, $3, $4)
+const ADD: &str = "insert into workitem_subscriber (ae_title, sop_instance_uid, deletion_lock, matching_keys, by_web)
+    values ($1, $2, $3, $4, $5)
     on conflict (ae_title, sop_instance_uid) do update set deletion_lock = excluded.deletion_lock,
-        matching_keys = excluded.matching_keys";
+        matching_keys = excluded.matching_keys, by_web = excluded.by_web";
 
 const END: &str = "delete from workitem_subscriber where ae_title = $1 and sop_instance_uid = $2";
 
 const END_ALL: &str = "delete from workitem_subscriber where ae_title = $1";
 
-const TO_COME: &str = "select ae_title, deletion_lock, matching_keys from workitem_subscriber
+const TO_COME: &str = "select ae_title, deletion_lock, matching_keys, by_web from workitem_subscriber
     where sop_instance_uid in ($1, $2) order by ae_title";
 
 const ALL: &str = "select procedure_step_state, transaction_uid, json, sop_instance_uid from workitem

@@ -8,7 +8,7 @@ use pacs_core::{
     tags,
     ups::{State, UpsError},
 };
-use storage::{Archive, ArchiveError, NOTIFICATION, Notification, Subscription};
+use storage::{Archive, ArchiveError, NOTIFICATION, Notification, Subscription, Way};
 
 fn scheduled(label: &str) -> Item {
     let mut item = Item::default();
@@ -129,15 +129,18 @@ async fn subscribers_hear_of_what_they_subscribed_to_and_of_nothing_else() {
     everywhere(async |archive| {
         create(&archive, "1.2.1", "nodules").await.expect("created");
         let missing = Subscription::Workitem(uid("1.2.9"));
-        let refused = archive.subscribe("RIS", "test", &ae("ONE"), &missing, false).await;
+        let refused = archive.subscribe("RIS", "test", (&ae("ONE"), Way::Association), &missing, false).await;
         assert!(matches!(refused, Err(ArchiveError::Workitem(UpsError::NoSuchWorkitem))));
         let own = Subscription::Workitem(uid("1.2.1"));
-        archive.subscribe("RIS", "test", &ae("ONE"), &own, true).await.expect("subscribed");
-        archive.subscribe("RIS", "test", &ae("ALL"), &Subscription::Global, false).await.expect("subscribed");
+        archive.subscribe("RIS", "test", (&ae("ONE"), Way::Association), &own, true).await.expect("subscribed");
+        archive
+            .subscribe("RIS", "test", (&ae("ALL"), Way::Association), &Subscription::Global, false)
+            .await
+            .expect("subscribed");
         let mut keys = Item::default();
         keys.put_text(tags::PROCEDURE_STEP_LABEL, "report");
         archive
-            .subscribe("RIS", "test", &ae("REPORTS"), &Subscription::Filtered(keys), false)
+            .subscribe("RIS", "test", (&ae("REPORTS"), Way::Association), &Subscription::Filtered(keys), false)
             .await
             .expect("subscribed");
         create(&archive, "1.2.2", "report").await.expect("created");
