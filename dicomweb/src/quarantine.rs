@@ -8,7 +8,7 @@ use axum::{
 use pacs_core::Uid;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use storage::{Archive, ArchiveError, Quarantined, Selection};
+use storage::{Archive, ArchiveError, AuditAction, Quarantined, Selection};
 
 /// A listing gives at most this many; it goes on after the last id.
 const LISTED: u32 = 1000;
@@ -28,10 +28,12 @@ pub struct Asked {
 /// `GET`: what is in quarantine, oldest first; `calling` and `study` select, `after` goes on behind an id.
 pub async fn list(
     State(web): State<Web>,
+    caller: Caller,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Vec<Value>>, WebError> {
     let Query(asked) = asked.map_err(|error| WebError::bad_request(error.body_text()))?;
     let selected = Selection { id: None, calling: asked.calling, study: asked.study };
+    web.audit(&caller, AuditAction::Query, selected.study.as_ref(), "quarantine".to_owned()).await;
     let kept = web.archive.quarantined(&selected, asked.after, LISTED).await?;
     Ok(Json(kept.iter().map(Quarantined::to_json).collect()))
 }
