@@ -63,7 +63,8 @@ pub(crate) async fn pulse(pool: &sqlx::AnyPool) -> Result<(i64, bool), sqlx::Err
 const PULSE: &str = "select last_key, case when
         exists (select 1 from series where announced = 0)
         or exists (select 1 from pack where sealed = 0)
-        or exists (select 1 from job where state in ('due', 'leased') and due_at <= $1)
+        or exists (select 1 from job where state in ('due', 'leased') and substr(kind, 1, 7) <> 'ups-rs '
+            and due_at <= $1)
         or exists (select 1 from forward where state in ('due', 'leased', 'uncommitted', 'asked') and due_at <= $1)
         or exists (select 1 from doomed_object where due_at <= $1)
     then cast(1 as bigint) else cast(0 as bigint) end
