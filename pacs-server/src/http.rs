@@ -117,7 +117,8 @@ async fn connection(
     let requests = pulse.clone();
     let service = service_fn(move |request| answer(router.clone(), request, peer, requests.clone()));
     let builder = builder(&limits);
-    let connection = builder.serve_connection(TokioIo::new(Beating::new(stream, pulse.clone())), service);
+    // Event channels: what became a WebSocket is no longer among the connections, and has a limit of its own.
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(Beating::new(stream, pulse.clone())), service);
     tokio::pin!(connection);
     let overdue = pulse.overdue(&limits);
     tokio::pin!(overdue);

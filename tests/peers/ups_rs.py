@@ -46,12 +46,14 @@ def keys(**values):
     return ds
 
 
-def channel(url, subprotocols=None):
+def channel(url):
     return connect(url, additional_headers={"Authorization": f"Bearer {token}"})
 
 
 def hear(socket, workitem, event_type, state=None):
     ds = Dataset.from_json(json.loads(socket.recv(timeout=30)))
+    # Behind each event comes a ping: what is not answered is told again.
+    assert socket.ping().wait(10)
     assert (ds[0x00001000].value, ds[0x00001002].value) == (workitem, event_type), ds
     assert state in (None, ds.get("ProcedureStepState")), ds
     return ds
