@@ -1,6 +1,6 @@
 //! Store, search and retrieve over the router.
 
-use crate::support::{Encoding, INSTANCE, PATH, STUDY, Server, body, ct};
+use crate::support::{Encoding, INSTANCE, PATH, SERIES, STUDY, Server, body, ct};
 use axum::{body::Body, http::Request};
 use serde_json::json;
 use storage::{SameUidOtherContent, StorageConfig};
@@ -229,6 +229,49 @@ async fn images_are_rendered_and_thumbnails_kept() {
     for path in [PATH, "/dicom-web/studies/1.2.3", "/dicom-web/studies/1.2.3/series/1.2.3.4"] {
         let thumbnail = server.get(&format!("{path}/thumbnail"), "*/*").await;
         assert_eq!(thumbnail.header("content-type"), "image/jpeg", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_had_by_a_query() {
+    let (server, _) = with_one().await;
+    let object = format!("/wado?requestType=WADO&studyUID={STUDY}&seriesUID={SERIES}&objectUID={INSTANCE}");
+    let get = async |more: &str| server.get(&format!("{object}{more}"), "text/html").await;
+    let file = get("&contentType=application/dicom").await;
+    assert_eq!((file.status.as_u16(), &file.body[128..132]), (200, &b"DICM"[..]));
+    assert!(file.header("content-type").contains("1.2.840.10008.1.2.1"), "{}", file.header("content-type"));
+    // In a transfer syntax that cannot be had it is as without.
+    let other = get("&contentType=application/dicom&transferSyntax=1.2.840.10008.1.2.4.80").await;
+    assert_eq!((other.status.as_u16(), other.body == file.body), (200, true));
+    assert_eq!(get("").await.header("content-type"), "image/jpeg");
+    for (more, size) in [
+        ("", (2, 2)),
+        ("&rows=8", (8, 8)),
+        ("&columns=4&rows=100&windowCenter=2&windowWidth=3&frameNumber=1", (4, 4)),
+        ("&region=0,0,0.5,1", (1, 2)),
+        ("&region=0,0,0.5,1&rows=8&columns=8", (4, 8)),
+    ] {
+        let png = get(&format!("&contentType=image/png{more}")).await;
+        let number = |at: usize| u32::from_be_bytes(png.body[at..at + 4].try_into().unwrap());
+        assert_eq!((png.header("content-type"), (number(16), number(20))), ("image/png", size), "{more}");
+    }
+    for (more, status) in [
+        ("&anonymize=yes", 406),
+        ("&contentType=video/mp4", 406),
+        ("&frameNumber=2", 404),
+        ("&windowCenter=2", 400),
+        ("&region=1,0,0,1", 400),
+        ("&rows=many", 400),
+    ] {
+        assert_eq!(get(more).await.status, status, "{more}");
+    }
+    for (query, status) in [
+        ("requestType=WADO&studyUID=1.2", 400),
+        ("studyUID=1.2.3&seriesUID=1.2.3.4&objectUID=9", 400),
+        (&format!("requestType=WADO&studyUID={STUDY}&seriesUID={SERIES}&objectUID=9.9"), 404),
+        (&format!("requestType=WADO&studyUID=..%2F&seriesUID={SERIES}&objectUID=9.9"), 400),
+    ] {
+        assert_eq!(server.get(&format!("/wado?{query}"), "*/*").await.status, status, "{query}");
     }
 }
 
