@@ -5,15 +5,15 @@ use axum::{
     Json,
     extract::{Query, State, rejection::JsonRejection, rejection::QueryRejection},
 };
+use futures::TryStreamExt;
 use pacs_core::Uid;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use storage::{Archive, ArchiveError, AuditAction, Quarantined, Selection};
+use std::pin::pin;
+use storage::{AuditAction, Quarantined, Selection};
 
 /// A listing gives at most this many; it goes on after the last id.
 const LISTED: u32 = 1000;
-/// Looked at in one go.
-const PAGE: u32 = 100;
 
 /// What is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -46,13 +46,11 @@ pub async fn release(
 ) -> Result<Json<Value>, WebError> {
     let (mut released, mut left) = (0, Vec::new());
     let selected = chosen(selected)?;
-    let mut pages = Pages { archive: &web.archive, selected, after: 0 };
-    while let Some(page) = pages.next().await? {
-        for kept in &page {
-            match web.archive.release(&caller.principal.name, &caller.address, kept).await {
-                Ok(_) => released += 1,
-                Err(error) => left.push(json!({ "instance": kept.to_json(), "why": error.to_string() })),
-            }
+    let mut all = pin!(web.archive.quarantine(selected));
+    while let Some(kept) = all.try_next().await? {
+        match web.archive.release(&caller.principal.name, &caller.address, &kept).await {
+            Ok(_) => released += 1,
+            Err(error) => left.push(json!({ "instance": kept.to_json(), "why": error.to_string() })),
         }
     }
     Ok(Json(json!({ "released": released, "left": left })))
@@ -66,12 +64,10 @@ pub async fn discard(
 ) -> Result<Json<Value>, WebError> {
     let mut discarded = 0;
     let selected = chosen(selected)?;
-    let mut pages = Pages { archive: &web.archive, selected, after: 0 };
-    while let Some(page) = pages.next().await? {
-        for kept in &page {
-            web.archive.discard_quarantined(&caller.principal.name, &caller.address, kept).await?;
-            discarded += 1;
-        }
+    let mut all = pin!(web.archive.quarantine(selected));
+    while let Some(kept) = all.try_next().await? {
+        web.archive.discard_quarantined(&caller.principal.name, &caller.address, &kept).await?;
+        discarded += 1;
     }
     Ok(Json(json!({ "discarded": discarded })))
 }
@@ -83,19 +79,4 @@ fn chosen(selected: Result<Json<Selection>, JsonRejection>) -> Result<Selection,
         return Err(WebError::bad_request("say which by id, calling or study"));
     }
     Ok(selected)
-}
-
-struct Pages<'a> {
-    archive: &'a Archive,
-    selected: Selection,
-    after: i64,
-}
-
-impl Pages<'_> {
-    async fn next(&mut self) -> Result<Option<Vec<Quarantined>>, ArchiveError> {
-        let page = self.archive.quarantined(&self.selected, self.after, PAGE).await?;
-        let last = page.last().map(|kept| kept.id);
-        self.after = last.unwrap_or(self.after);
-        Ok(last.is_some().then_some(page))
-    }
 }

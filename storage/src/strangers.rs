@@ -14,12 +14,15 @@ use crate::{
     error::ArchiveError,
     ingest::{Body, Described, Expected, Incoming, Ingested, Origin, Outcome, blocking},
 };
-use futures::TryStreamExt;
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, Stream},
+};
 use pacs_core::{Uid, tags};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{Row, any::AnyRow};
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 use tempfile::NamedTempFile;
 
 /// Their objects and documents.
@@ -30,7 +33,7 @@ const MOST: i64 = 100_000;
 /// Rows looked at in one go.
 const PAGE: u32 = 500;
 /// An object whose row was not written in so long has none.
-const UNFINISHED_MILLISECONDS: i64 = 3_600_000;
+const UNFINISHED_MILLISECONDS: i64 = 86_400_000;
 
 /// An instance in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,14 +120,11 @@ impl Inner {
             Ok(file)
         });
         let file = file.await?;
-        // Until there is a row nobody knows of the object; what is left so goes by itself.
-        let due = now() + UNFINISHED_MILLISECONDS;
-        self.database.execute(sqlx::query(DOOM).bind(&object).bind(due)).await?;
         self.put_apart(&name, &kept, file).await?;
         let mut change = self.database.change().await?;
         let is_new = insert(&mut change, &kept).await?;
         if is_new {
-            sqlx::query(SPARE).bind(&object).execute(&mut *change.transaction).await?;
+            spare(&mut change, &object).await?;
             write_audit(&mut change, &kept.line(AuditAction::Store, &kept.calling, &kept.address, "in quarantine"))
                 .await?;
         }
@@ -137,7 +137,12 @@ impl Inner {
         Ok(is_new)
     }
 
+    /// Object and document. Until a row names them, and they are spared, nobody knows of them: what is left so goes by itself.
     async fn put_apart(&self, name: &str, kept: &Quarantined, file: NamedTempFile) -> Result<(), ArchiveError> {
+        let due = now() + UNFINISHED_MILLISECONDS;
+        for object in [kept.object.clone(), document_of(&kept.object)] {
+            self.database.execute(sqlx::query(DOOM).bind(object).bind(due)).await?;
+        }
         self.objects.put(file.path(), &kept.object).await?;
         self.put_document(name, kept).await
     }
@@ -158,6 +163,16 @@ impl Archive {
             .bind(selected.study.as_ref().map_or("", Uid::as_str))
             .bind(i64::from(limit));
         statement.fetch_all(&self.inner.database.pool).await?.iter().map(quarantined).collect()
+    }
+
+    /// All that is in quarantine and selected, oldest first.
+    pub fn quarantine(&self, selected: Selection) -> impl Stream<Item = Result<Quarantined, ArchiveError>> + use<> {
+        let next = |(archive, selected, after): (Self, Selection, i64)| async move {
+            let page = archive.quarantined(&selected, after, PAGE).await?;
+            let last = page.last().map(|kept| kept.id);
+            Ok::<_, ArchiveError>(last.map(|last| (stream::iter(page).map(Ok), (archive, selected, last))))
+        };
+        stream::try_unfold((self.clone(), selected, 0), next).try_flatten()
     }
 
     /// Takes an instance out of quarantine into the archive, as received from its caller; the audit trail names who did it and
@@ -192,15 +207,13 @@ impl Archive {
 
     /// Encrypts again what is encrypted otherwise than new objects are.
     pub(crate) async fn rekey_quarantined(&self) -> Result<(), ArchiveError> {
-        let mut after = 0;
-        loop {
-            let page = self.quarantined(&Selection::default(), after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.id;
-            for kept in page.iter().filter(|kept| Lock::of(&kept.object).as_ref() != self.inner.objects.lock()) {
-                self.inner.rekey_one(kept).await?;
+        let mut all = pin!(self.quarantine(Selection::default()));
+        while let Some(kept) = all.try_next().await? {
+            if Lock::of(&kept.object).as_ref() != self.inner.objects.lock() {
+                self.inner.rekey_one(&kept).await?;
             }
         }
+        Ok(())
     }
 
     /// Writes the rows of what is in quarantine and the catalog lacks; returns of how many, and what cannot be read.
@@ -231,9 +244,11 @@ impl Inner {
         self.put_apart(&name, &again, file).await?;
         let mut change = self.database.change().await?;
         let moved = sqlx::query(MOVE).bind(kept.id).bind(&again.object).execute(&mut *change.transaction).await?;
-        // Let go meanwhile: then it is the new one that goes.
-        let old = if moved.rows_affected() == 1 { kept } else { &again };
-        doom(&mut change, old).await?;
+        // Let go meanwhile: then it is the new one that goes, in a while.
+        if moved.rows_affected() == 1 {
+            spare(&mut change, &again.object).await?;
+            doom(&mut change, kept).await?;
+        }
         change.commit().await?;
         Ok(())
     }
@@ -250,6 +265,17 @@ impl Inner {
         change.commit().await?;
         Ok(())
     }
+}
+
+/// Object and document stay.
+async fn spare(change: &mut Change<'_>, object: &str) -> Result<(), ArchiveError> {
+    for object in [object.to_owned(), document_of(object)] {
+        let spared = sqlx::query(SPARE).bind(object).execute(&mut *change.transaction).await?;
+        if spared.rows_affected() == 0 {
+            return Err(ArchiveError::Internal("it took a day, and what had come is gone".into()));
+        }
+    }
+    Ok(())
 }
 
 /// Object and document go.

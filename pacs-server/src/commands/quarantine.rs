@@ -1,8 +1,9 @@
 //! `pacs quarantine …`: what unknown callers stored, and what becomes of it.
 
 use crate::config::Config;
+use futures::TryStreamExt;
 use pacs_core::Uid;
-use std::process::ExitCode;
+use std::{pin::pin, process::ExitCode};
 use storage::{Archive, Quarantined, Selection};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -13,9 +14,6 @@ Examples:
   pacs quarantine release --calling CT7   take in all that CT7 stored (then let it in for good: pacs ae add CT7 --store)
   pacs quarantine discard --study 1.2.3   throw a study away
   pacs quarantine release --all";
-
-/// Looked at in one go.
-const PAGE: u32 = 500;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum QuarantineCommand {
@@ -71,23 +69,20 @@ impl From<Which> for Selection {
 pub async fn run(config: &Config, command: QuarantineCommand) -> anyhow::Result<ExitCode> {
     let archive = super::open(config).await?;
     let code = match command {
-        QuarantineCommand::List { which, json } => list(&archive, &which.into(), json).await?,
-        QuarantineCommand::Release { which, .. } => release(&archive, &which.into()).await?,
-        QuarantineCommand::Discard { which, .. } => discard(&archive, &which.into()).await?,
+        QuarantineCommand::List { which, json } => list(&archive, which.into(), json).await?,
+        QuarantineCommand::Release { which, .. } => release(&archive, which.into()).await?,
+        QuarantineCommand::Discard { which, .. } => discard(&archive, which.into()).await?,
     };
     archive.close().await;
     Ok(code)
 }
 
-async fn list(archive: &Archive, which: &Selection, as_json: bool) -> anyhow::Result<ExitCode> {
-    let (mut after, mut count) = (0, 0);
-    loop {
-        let page = archive.quarantined(which, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        (after, count) = (last.id, count + page.len());
-        for kept in &page {
-            println!("{}", if as_json { kept.to_json().to_string() } else { line(kept) });
-        }
+async fn list(archive: &Archive, which: Selection, as_json: bool) -> anyhow::Result<ExitCode> {
+    let mut count = 0;
+    let mut all = pin!(archive.quarantine(which));
+    while let Some(kept) = all.try_next().await? {
+        count += 1;
+        println!("{}", if as_json { kept.to_json().to_string() } else { line(&kept) });
     }
     if !as_json {
         match count {
@@ -98,20 +93,16 @@ async fn list(archive: &Archive, which: &Selection, as_json: bool) -> anyhow::Re
     Ok(ExitCode::SUCCESS)
 }
 
-async fn release(archive: &Archive, which: &Selection) -> anyhow::Result<ExitCode> {
-    let (mut after, mut released, mut left) = (0, 0, 0);
+async fn release(archive: &Archive, which: Selection) -> anyhow::Result<ExitCode> {
+    let (mut released, mut left) = (0, 0);
     let actor = super::actor();
-    loop {
-        let page = archive.quarantined(which, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
-        for kept in &page {
-            match archive.release(&actor, "localhost", kept).await {
-                Ok(_) => released += 1,
-                Err(error) => {
-                    left += 1;
-                    println!("stays: {}\n       {:#}", line(kept), anyhow::Error::from(error));
-                }
+    let mut all = pin!(archive.quarantine(which));
+    while let Some(kept) = all.try_next().await? {
+        match archive.release(&actor, "localhost", &kept).await {
+            Ok(_) => released += 1,
+            Err(error) => {
+                left += 1;
+                println!("stays: {}\n       {:#}", line(&kept), anyhow::Error::from(error));
             }
         }
     }
@@ -120,17 +111,13 @@ async fn release(archive: &Archive, which: &Selection) -> anyhow::Result<ExitCod
     Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn discard(archive: &Archive, which: &Selection) -> anyhow::Result<ExitCode> {
-    let (mut after, mut discarded) = (0, 0);
+async fn discard(archive: &Archive, which: Selection) -> anyhow::Result<ExitCode> {
+    let mut discarded = 0;
     let actor = super::actor();
-    loop {
-        let page = archive.quarantined(which, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
-        for kept in &page {
-            archive.discard_quarantined(&actor, "localhost", kept).await?;
-            discarded += 1;
-        }
+    let mut all = pin!(archive.quarantine(which));
+    while let Some(kept) = all.try_next().await? {
+        archive.discard_quarantined(&actor, "localhost", &kept).await?;
+        discarded += 1;
     }
     println!("{discarded} instances thrown away");
     Ok(ExitCode::SUCCESS)

@@ -143,11 +143,15 @@ fn sqlite_pack_triggers(now: &str) -> String {
         create trigger replica_rename after update on pack when old.object_key <> new.object_key begin {}; end;
         create trigger replica_remove after delete on pack begin {}; end;
         create trigger replica_stranger after insert on stranger begin {}; end;
+        create trigger replica_moved_stranger after update on stranger
+            when old.object_key <> new.object_key begin {}; {}; end;
         create trigger replica_no_stranger after delete on stranger begin {}; end;",
         queue(now),
         let_go(now),
         let_go(now),
         queue(now),
+        queue(now),
+        let_go(now),
         let_go(now)
     )
 }
@@ -162,8 +166,13 @@ fn postgres_pack_trigger(now: &str) -> String {
         create trigger replica_pack_change after update or delete on pack
             for each row execute function replica_pack_change();
         create or replace function replica_stranger_change() returns trigger language plpgsql as $f$ begin
-            if tg_op = 'DELETE' then {let_go}; else {queue}; end if; return null; end $f$;
-        create trigger replica_stranger_change after insert or delete on stranger
+            if tg_op = 'DELETE' then {let_go}; return null; end if;
+            if tg_op = 'UPDATE' then
+                if old.object_key = new.object_key then return null; end if;
+                {let_go};
+            end if;
+            {queue}; return null; end $f$;
+        create trigger replica_stranger_change after insert or update or delete on stranger
             for each row execute function replica_stranger_change();",
         queue = queue(now),
         let_go = let_go(now),
@@ -179,7 +188,7 @@ fn removal_of_triggers(is_sqlite: bool) -> String {
     }
     let events = ["insert", "update", "delete"];
     let one = |table: &str| events.map(|event| format!("drop trigger if exists replica_{event}_{table};")).concat();
-    let of_packs = ["seal", "rename", "remove", "stranger", "no_stranger"]
+    let of_packs = ["seal", "rename", "remove", "stranger", "moved_stranger", "no_stranger"]
         .map(|name| format!("drop trigger if exists replica_{name};"));
     captured().map(one).collect::<String>() + &of_packs.concat()
 }

@@ -107,6 +107,13 @@ async fn assert_all_there(archive: &Archive) {
     assert_eq!(archive.instances(&uid("1.1"), None, None).await.expect("instances").len(), 2);
 }
 
+/// The key for new objects is another now.
+fn add_key(home: &Home) {
+    let keys = home.config.data_dir.join("../keys");
+    let old = std::fs::read_to_string(&keys).expect("keys");
+    std::fs::write(&keys, format!("{}\n{old}", new_key_line("k2").expect("a key"))).expect("two keys");
+}
+
 async fn filled(home: &Home) -> Archive {
     let archive = home.open().await;
     for number in [1, 2] {
@@ -134,8 +141,8 @@ async fn it_is_in_a_backup() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_at_the_replica() {
-    let mut homes = vec![sqlite_and_folder()];
-    homes.extend(postgres_and_folder().await);
+    let mut homes = vec![encrypted(sqlite_and_folder())];
+    homes.extend(postgres_and_folder().await.map(encrypted));
     for mut home in homes {
         let replica = home.config.data_dir.join("../replica").display().to_string();
         home.config.replica_url = Some(replica.clone());
@@ -147,7 +154,15 @@ async fn it_is_at_the_replica() {
         }
         archive.discard_quarantined("anna", "here", &kept(&archive).await[2]).await.expect("thrown away");
         while replicator.step().await.expect("a step") {}
-        let other = sqlite_and_folder();
+        archive.close().await;
+        // Under another key they are other objects.
+        add_key(&home);
+        let archive = home.open().await;
+        archive.rekey(|_| ()).await.expect("rekeyed");
+        let replicator = Replicator::new(&archive).expect("a replica");
+        while replicator.step().await.expect("a step") {}
+        let mut other = sqlite_and_folder();
+        other.config.keys.clone_from(&home.config.keys);
         let second = other.open().await;
         second.restore(&replica, |_| ()).await.expect("brought up");
         assert_all_there(&second).await;
@@ -168,9 +183,7 @@ async fn it_comes_back_where_the_catalog_is_lost_and_keys_change() {
         let bytes = std::fs::read(file).expect("an object");
         assert!(!bytes.windows(5).any(|window| window == b"Zhang"), "plain text in the store");
     }
-    let keys = home.config.data_dir.join("../keys");
-    let old = std::fs::read_to_string(&keys).expect("keys");
-    std::fs::write(&keys, format!("{}\n{old}", new_key_line("k2").expect("a key"))).expect("two keys");
+    add_key(&home);
     let archive = home.open().await;
     archive.rekey(|_| ()).await.expect("rekeyed");
     assert!(files(&objects, "dcm").iter().all(|file| file.display().to_string().contains(".k2.")));
