@@ -155,7 +155,8 @@ pub async fn record(web: &Web, action: AuditAction, user: &str, address: &str, s
 ///
 /// `strict`: the request must say where it comes from, as every browser does; else only a foreign origin is refused.
 pub fn refuse_foreign_site(parts: &Parts, strict: bool) -> Result<(), WebError> {
-    if parts.method.is_safe() {
+    // What is open to pages of any site is read by them: a WebSocket is no fetch.
+    if parts.method.is_safe() && !parts.headers.contains_key(header::UPGRADE) {
         return Ok(());
     }
     let ours = match (text(&parts.headers, "sec-fetch-site"), text(&parts.headers, "origin")) {
@@ -213,6 +214,8 @@ mod tests {
         check(&[], true, false);
         check(&[], false, true);
         assert!(refuse_foreign_site(&parts(Method::GET, &[("sec-fetch-site", "cross-site")]), true).is_ok());
+        let socket = [("upgrade", "websocket"), ("origin", "http://evil"), ("host", "localhost:8042")];
+        assert!(refuse_foreign_site(&parts(Method::GET, &socket), false).is_err());
     }
 
     #[test]

@@ -28,7 +28,7 @@ const LOOKS: usize = 40;
 /// Events come in bursts, an instance each: what comes in so long is sent together.
 const GATHER: Duration = Duration::from_millis(100);
 /// A stream ends after this long; the browser comes back with its Last-Event-ID and is authorised anew.
-const MAX_LIFE: Duration = Duration::from_secs(15 * 60);
+pub const MAX_LIFE: Duration = Duration::from_secs(15 * 60);
 
 /// What a client asks for.
 #[derive(Debug, Default, serde::Deserialize)]

@@ -90,9 +90,10 @@ impl Kind {
     pub const fn right(self) -> Right {
         match self {
             Self::Search | Self::SearchNonPatient => Right::Search,
-            Self::SearchWorkitems | Self::RetrieveWorkitem | Self::OpenChannel => Right::Search,
+            Self::SearchWorkitems | Self::RetrieveWorkitem => Right::Search,
             Self::Store | Self::CreateWorkitem | Self::ActOnWorkitem | Self::ChangeWorkitemState => Right::Store,
-            Self::Subscribe | Self::Unsubscribe => Right::Store,
+            // Who hears takes the events of the subscriber.
+            Self::Subscribe | Self::Unsubscribe | Self::OpenChannel => Right::Store,
             Self::Delete => Right::Delete,
             _ => Right::Read,
         }

@@ -1,7 +1,7 @@
 //! The channel by which a subscriber hears of events: a WebSocket that it opens (PS3.18 §11.13).
 
 use super::Request;
-use crate::{error::WebError, web::Web};
+use crate::{error::WebError, events::MAX_LIFE, web::Web};
 use axum::{
     extract::ws::{Message, WebSocket, WebSocketUpgrade},
     response::Response,
@@ -32,7 +32,8 @@ pub async fn open(request: Request, upgrade: WebSocketUpgrade) -> Result<Respons
     let upgrade = upgrade.max_message_size(LONGEST).max_frame_size(LONGEST);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let _place = place;
-        if let Err(error) = serve(&web, &subscriber, socket).await {
+        // Whoever may no longer hear is not let in again.
+        if let Ok(Err(error)) = timeout(MAX_LIFE, serve(&web, &subscriber, socket)).await {
             tracing::info!(%subscriber, %error, "a subscriber of workitems has gone");
         }
     }))
