@@ -138,6 +138,11 @@ impl Memory {
         self.packs.clear();
     }
 
+    /// Whether there are any of which the end is still to be told.
+    pub(crate) fn has_transfers(&self) -> bool {
+        !self.transfers.is_empty()
+    }
+
     /// The lines about transfers that have ended, or about all.
     pub(crate) fn ended(&mut self, all: bool) -> Vec<AuditRecord> {
         let all = all || self.transfers.len() > REMEMBERED;

@@ -122,6 +122,10 @@ impl Desk {
 
     async fn end_transfers(&mut self, all: bool) {
         let lines = self.memory.ended(all);
+        if self.memory.has_transfers() {
+            // They end by the clock: whoever asks for it is to ask again.
+            self.database.stir.tell();
+        }
         if lines.is_empty() {
             return;
         }

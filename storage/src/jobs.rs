@@ -205,7 +205,7 @@ const CLAIM: &str =
         and state in ('due', 'leased') and (due_at <= $2 or changed_at > $5)
     returning job_id, kind, job_key, payload, state, attempts, last_error, result, created_at, changed_at, worker";
 
-const ANY_OPEN: &str = "select job_id from job where kind = $1 and job_key >= $2 and job_key < $3
+const ANY_OPEN: &str = "select job_id from job where kind = $1 and substr(job_key, 1, length($2)) = $2 and job_key < $3
         and state in ('due', 'leased') limit 1";
 
 const ANY_DUE: &str = "select job_id from job where kind = $1 and state in ('due', 'leased')
