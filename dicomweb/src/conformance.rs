@@ -6,22 +6,28 @@ use crate::{
 };
 use pacs_core::statement::{Statement, code};
 
+/// Services with the section that their transactions are specified in.
+const SERVICES: [(&str, &str); 5] = [
+    ("Retrieve (WADO-RS)", "PS3.18 §10.4"),
+    ("Store (STOW-RS)", "PS3.18 §10.5"),
+    ("Search (QIDO-RS)", "PS3.18 §10.6"),
+    ("Worklist (UPS-RS)", "PS3.18 Chapter 11"),
+    ("Non-Patient Instances", "PS3.18 Chapter 12"),
+];
+
 /// The services, at the front of the statement. We ask nothing of others by DICOMweb here: what is sent on is told elsewhere.
 pub fn overview(statement: &mut Statement) {
-    let services = [
-        ("URI and Retrieve (WADO-RS)", "PS3.18 §10.4"),
-        ("Store (STOW-RS)", "PS3.18 §10.5"),
-        ("Search (QIDO-RS)", "PS3.18 §10.6"),
-        ("Non-Patient Instances", "PS3.18 Chapter 12"),
-    ];
     let served = |section: &str| {
         let count = transactions().iter().filter(|one| one.section() == Some(section)).count();
         format!("{count} transactions")
     };
-    let rows = services.map(|(name, section)| [name.to_owned(), section.to_owned(), served(section)]);
-    let capabilities =
-        ["Retrieve Capabilities".to_owned(), "PS3.18 §8.9".to_owned(), "`OPTIONS` on each resource".to_owned()];
-    statement.table(["Web service", "Specified in", "Origin server"], rows.into_iter().chain([capabilities]));
+    let rows = SERVICES.map(|(name, section)| [name.to_owned(), section.to_owned(), served(section)]);
+    let others = [
+        ["URI (WADO-URI)", "PS3.18 Chapter 9", "`GET /wado`"],
+        ["Retrieve Capabilities", "PS3.18 §8.9", "`OPTIONS` on each resource"],
+    ];
+    let others = others.map(|row| row.map(str::to_owned));
+    statement.table(["Web service", "Specified in", "Origin server"], rows.into_iter().chain(others));
 }
 
 /// Resources, methods, media types and parameters.
@@ -50,6 +56,12 @@ pub fn services(statement: &mut Statement, config: &WebConfig) {
         ("Retrieve bulkdata", Kind::BulkData),
         ("Retrieve non-patient objects", Kind::RetrieveNonPatient),
         ("Store", Kind::Store),
+        ("Search for workitems", Kind::SearchWorkitems),
+        ("Retrieve a workitem", Kind::RetrieveWorkitem),
+        ("Create a workitem", Kind::CreateWorkitem),
+        ("Update, or request the cancellation of, a workitem", Kind::ActOnWorkitem),
+        ("Change the state of a workitem", Kind::ChangeWorkitemState),
+        ("Subscribe", Kind::Subscribe),
     ];
     let list = |texts: Vec<String>| texts.iter().map(code).collect::<Vec<_>>().join(", ");
     let rows = kinds.map(|(name, kind)| {
@@ -58,4 +70,17 @@ pub fn services(statement: &mut Statement, config: &WebConfig) {
     });
     statement
         .table(["Transaction", "Media types taken", "Media types given, the default first", "Query parameters"], rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_transaction_is_of_a_service() {
+        for transaction in transactions() {
+            let section = transaction.section();
+            assert!(section.is_none_or(|own| SERVICES.iter().any(|(_, known)| *known == own)), "{}", transaction.name);
+        }
+    }
 }

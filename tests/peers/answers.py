@@ -17,6 +17,8 @@ from pynetdicom.dimse_primitives import (
 )
 from pynetdicom.dsutils import encode
 
+import steady  # noqa: F401
+
 warnings.simplefilter("ignore")
 
 ROOT = "1.2.840.10008."

@@ -9,6 +9,8 @@ import pydicom
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import InstanceAvailabilityNotification
 
+import steady  # noqa: F401
+
 port, listen_port, files = int(sys.argv[1]), int(sys.argv[2]), [pydicom.dcmread(path) for path in sys.argv[3:]]
 told, heard, refusals = [], threading.Event(), [0x0110]
 

@@ -9,6 +9,8 @@ from pynetdicom import AE
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as Find
 
+import steady  # noqa: F401
+
 for question in sys.argv[2:]:
     options, *keys = question.split(" ")
     wanted = bytes([1, "c" in options, 0, "z" in options, 1])

@@ -12,6 +12,8 @@ from pydicom.uid import generate_uid
 from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel as Commitment, StorageCommitmentPushModelInstance as Instance
 
+import steady  # noqa: F401
+
 port, listen_port, files = int(sys.argv[1]), int(sys.argv[2]), [pydicom.dcmread(path) for path in sys.argv[3:]]
 heard, reports = threading.Event(), []
 

@@ -12,6 +12,8 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+import steady  # noqa: F401
+
 port, folder = int(sys.argv[1]), pathlib.Path(sys.argv[2])
 files = [pydicom.dcmread(path) for path in sorted(folder.glob("*.dcm"))]
 

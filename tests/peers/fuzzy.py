@@ -7,6 +7,8 @@ from pynetdicom import AE
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as Find
 
+import steady  # noqa: F401
+
 
 def found(name, wanted):
     ae = AE("PYTHON")

@@ -11,6 +11,8 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel as Commitment, StorageCommitmentPushModelInstance as Instance
 
+import steady  # noqa: F401
+
 port, archive_port, manner = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 held, lost = [], set()
 

@@ -13,6 +13,8 @@ from pynetdicom.sop_class import (
     ModalityWorklistInformationFind as Find,
 )
 
+import steady  # noqa: F401
+
 ae = AE("CT1")
 for sop_class in (MPPS, Retrieve, Find):
     ae.add_requested_context(sop_class)

@@ -21,6 +21,8 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove as Move,
 )
 
+import steady  # noqa: F401
+
 port, move_port, native_port = (int(text) for text in sys.argv[1:4])
 Held = collections.namedtuple("Held", "path study series instance sop_class syntax data_set patient")
 

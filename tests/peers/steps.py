@@ -10,6 +10,8 @@ from pydicom.uid import generate_uid
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import ModalityPerformedProcedureStep as MPPS
 
+import steady  # noqa: F401
+
 port, ris_port = int(sys.argv[1]), int(sys.argv[2])
 attempts, heard = [], []
 

@@ -17,6 +17,8 @@ from pynetdicom.sop_class import (
     UnifiedProcedureStepWatch as Watch,
 )
 
+import steady  # noqa: F401
+
 GLOBAL, FILTERED = UID("1.2.840.10008.5.1.4.34.5"), UID("1.2.840.10008.5.1.4.34.5.1")
 port, listen_port = int(sys.argv[1]), int(sys.argv[2])
 heard = []

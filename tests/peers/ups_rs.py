@@ -11,6 +11,8 @@ from pynetdicom import AE
 from pynetdicom.sop_class import UnifiedProcedureStepPull as Pull, UnifiedProcedureStepPush as Push
 from websockets.sync.client import connect
 
+import steady  # noqa: F401
+
 base, token, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 GLOBAL, FILTERED = "1.2.840.10008.5.1.4.34.5", "1.2.840.10008.5.1.4.34.5.1"
 web = requests.Session()

@@ -9,6 +9,8 @@ from pynetdicom import AE
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.sop_class import ModalityWorklistInformationFind as Find
 
+import steady  # noqa: F401
+
 port = int(sys.argv[1])
 
 

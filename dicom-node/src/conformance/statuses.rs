@@ -45,7 +45,7 @@ pub const STORE: &[Status] = &[
     NOT_AUTHORISED,
     (
         Failure::NoRoom.dimse(),
-        "out of resources, try again later; or the instance is larger than `storage.max_instance_bytes`",
+        "out of resources, try again later; or the instance is larger than `storage.max_instance_bytes`, or the quarantine is full",
     ),
     (Failure::DataSetMismatch.dimse(), "SOP Class or Instance UID of data set and command differ"),
     CANNOT_UNDERSTAND,

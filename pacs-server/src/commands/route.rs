@@ -41,12 +41,15 @@ pub enum RouteCommand {
     Remove { name: String },
     /// Tell an application entity what modalities report of procedure steps (MPPS); replaces the rule of this name
     Steps {
+        /// Of the rule
         name: String,
+        /// Who is told; `pacs ae add` says where it is
         #[arg(long, value_name = "AE_TITLE")]
         to: AeTitle,
-        /// What this AE title reports; * and ? are wildcards
+        /// What this AE title reports; * and ? are wildcards, several are met by any
         #[arg(long, value_name = "PATTERN")]
         from: Vec<String>,
+        /// Steps of this modality
         #[arg(long, value_name = "PATTERN")]
         modality: Vec<String>,
     },

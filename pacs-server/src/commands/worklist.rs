@@ -59,7 +59,12 @@ pub enum WorklistCommand {
     /// Cancel a step: it is no longer on the worklist
     Cancel { number: i64 },
     /// Give a step another status, where no modality reports it
-    Status { number: i64, status: StepStatus },
+    Status {
+        /// As `list` shows it
+        number: i64,
+        /// SCHEDULED, ARRIVED, READY, STARTED, DEPARTED, COMPLETED, DISCONTINUED or CANCELED
+        status: StepStatus,
+    },
     /// What modalities reported of procedure steps (MPPS), the newest first
     Performed {
         /// Those of one study
