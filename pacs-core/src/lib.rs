@@ -23,6 +23,7 @@
 //! | [`pixel`] | decode → modality LUT → VOI LUT → presentation | PS3.3 C.7.6.3, C.11 |
 //! | `native` | a data set with native pixel data, for those who cannot read it as it is stored | PS3.5 §8.2 |
 //! | `recompress` | a file with its frames encoded anew, without loss | PS3.5 §A.4 |
+//! | `transcode` | a data set with its frames in the compression that a reader asks for | PS3.5 §8.2 |
 //! | [`geometry`] | index ↔ patient millimetres | PS3.3 C.7.6.2 |
 //! | [`finding`] | findings ↔ Structured Report | PS3.16 TID 1500 |
 //! | [`fingerprint`] | which certificate | |
@@ -57,6 +58,8 @@ pub mod recompress;
 pub mod sop_class;
 pub mod statement;
 pub mod status;
+#[cfg(all(feature = "encode", not(target_family = "wasm")))]
+pub mod transcode;
 pub mod transfer_syntax;
 pub mod uid;
 pub mod ups;

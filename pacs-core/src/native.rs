@@ -13,7 +13,7 @@ use dicom_dictionary_std::tags;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 /// A deflated data set may inflate to so many bytes, for it is held whole.
-const MAX_INFLATED: u64 = 256 << 20;
+pub(crate) const MAX_INFLATED: u64 = 256 << 20;
 const UNDEFINED: u32 = u32::MAX;
 
 /// Whether what is stored in this can be written in Implicit or Explicit VR Little Endian.
@@ -70,7 +70,7 @@ fn convert(
 }
 
 /// What stands before Pixel Data, and what behind it.
-fn split(data_set: DataSet) -> (DataSet, DataSet) {
+pub(crate) fn split(data_set: DataSet) -> (DataSet, DataSet) {
     let mut before = data_set.clone();
     let mut behind = data_set;
     before.elements.retain(|element| element.tag < tags::PIXEL_DATA);
@@ -148,7 +148,12 @@ fn set(data_set: &mut DataSet, tag: Tag, value: &[u8]) {
     }
 }
 
-fn stretches(source: &mut (impl Read + Seek), written: &[(Stretch, usize)], out: &mut impl Write) -> Result<(), Unfit> {
+/// Writes the parts of a data set.
+pub(crate) fn stretches(
+    source: &mut (impl Read + Seek),
+    written: &[(Stretch, usize)],
+    out: &mut impl Write,
+) -> Result<(), Unfit> {
     for (stretch, width) in written {
         match stretch {
             Stretch::New(bytes) => out.write_all(bytes)?,

@@ -122,12 +122,13 @@ fn write_before(
     Ok(copy(source, at..range.end, out)?)
 }
 
-fn write_frames(
+/// Pixel Data of fragments; tells how many bytes the encoded frames have together.
+pub(crate) fn write_frames(
     source: &mut (impl Read + Seek),
     transcoder: &Transcoder,
     frames: &FrameLayout,
     out: &mut (impl Write + Seek),
-) -> Result<(), Unfit> {
+) -> Result<u64, Unfit> {
     const TOO_LONG: Unfit = Unfit::Layout("the frames are too long for a Basic Offset Table");
     out.write_all(b"\xE0\x7F\x10\x00OB\x00\x00\xFF\xFF\xFF\xFF")?;
     let table_len = frames.frames().checked_mul(4).ok_or(TOO_LONG)?;
@@ -135,6 +136,7 @@ fn write_frames(
     let table = out.stream_position()?;
     io::copy(&mut io::repeat(0).take(table_len.into()), out)?;
     let first = out.stream_position()?;
+    let mut len = 0;
     for index in 0..frames.frames() {
         let offset = u32::try_from(out.stream_position()? - first).map_err(|_| TOO_LONG)?;
         let fragment = transcoder.frame(&read_frame(source, frames, index)?)?;
@@ -142,11 +144,13 @@ fn write_frames(
         write_item_header(out, u32::try_from(fragment.len().next_multiple_of(2)).map_err(|_| TOO_LONG)?)?;
         out.write_all(&fragment)?;
         out.write_all(&[0][..fragment.len() % 2])?;
+        len += fragment.len() as u64;
     }
-    Ok(out.write_all(&SEQUENCE_DELIMITER)?)
+    out.write_all(&SEQUENCE_DELIMITER)?;
+    Ok(len)
 }
 
-fn read_frame(source: &mut (impl Read + Seek), frames: &FrameLayout, index: u32) -> Result<Vec<u8>, Unfit> {
+pub(crate) fn read_frame(source: &mut (impl Read + Seek), frames: &FrameLayout, index: u32) -> Result<Vec<u8>, Unfit> {
     let ranges = frames.ranges(index).ok_or(Unfit::Layout("a frame is missing"))?;
     let mut frame = Vec::new();
     for range in ranges {

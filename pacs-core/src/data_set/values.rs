@@ -45,6 +45,15 @@ impl DataSet {
     }
 }
 
+impl DataSet {
+    /// Puts an element in place of what is there under its tag, in ascending order of tags.
+    pub fn insert(&mut self, element: Element) {
+        self.elements.retain(|other| other.tag != element.tag);
+        let at = self.elements.iter().position(|other| other.tag > element.tag);
+        self.elements.insert(at.unwrap_or(self.elements.len()), element);
+    }
+}
+
 /// A number of any VR without loss: SV and UV do not fit a double.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Number {

@@ -153,14 +153,7 @@ fn put(element: &mut Element, text: &str) -> bool {
 }
 
 fn set(data_set: &mut DataSet, tag: Tag, vr: VR, text: &str) {
-    insert(data_set, Element::of_text(tag, vr, text));
-}
-
-/// In place of what is there, in ascending order of tags.
-fn insert(data_set: &mut DataSet, element: Element) {
-    data_set.elements.retain(|other| other.tag != element.tag);
-    let at = data_set.elements.iter().position(|other| other.tag > element.tag);
-    data_set.elements.insert(at.unwrap_or(data_set.elements.len()), element);
+    data_set.insert(Element::of_text(tag, vr, text));
 }
 
 /// Writes down what was done (PS3.15 §E.1.1, PS3.3 C.7.1.1). What others did to it before stays.
@@ -181,10 +174,13 @@ fn tell(data_set: &mut DataSet, profile: &Profile) {
     set(data_set, tags::PATIENT_IDENTITY_REMOVED, VR::CS, "YES");
     set(data_set, tags::DEIDENTIFICATION_METHOD, VR::LO, &methods.join("\\"));
     let sequence = Value::Sequence(items);
-    insert(
-        data_set,
-        Element { tag: tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE, vr: VR::SQ, offset: 0, len: 0, value: sequence },
-    );
+    data_set.insert(Element {
+        tag: tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE,
+        vr: VR::SQ,
+        offset: 0,
+        len: 0,
+        value: sequence,
+    });
     let dates = match profile.dates {
         Dates::Full => "UNMODIFIED",
         Dates::Modified => "MODIFIED",

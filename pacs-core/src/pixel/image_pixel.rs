@@ -24,6 +24,24 @@ pub enum PhotometricInterpretation {
     Xyb,
 }
 
+impl PhotometricInterpretation {
+    /// The defined term (PS3.3 C.7.6.3.1.2).
+    pub const fn term(self) -> &'static str {
+        match self {
+            Self::Monochrome1 => "MONOCHROME1",
+            Self::Monochrome2 => "MONOCHROME2",
+            Self::PaletteColor => "PALETTE COLOR",
+            Self::Rgb => "RGB",
+            Self::YbrFull => "YBR_FULL",
+            Self::YbrFull422 => "YBR_FULL_422",
+            Self::YbrPartial420 => "YBR_PARTIAL_420",
+            Self::YbrIct => "YBR_ICT",
+            Self::YbrRct => "YBR_RCT",
+            Self::Xyb => "XYB",
+        }
+    }
+}
+
 /// How the samples of a frame are laid out. Made only when every value is in range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImagePixel {
@@ -141,19 +159,10 @@ fn samples_of(photometric: PhotometricInterpretation) -> u8 {
 fn photometric(attributes: Attributes<'_>) -> Result<PhotometricInterpretation, PixelError> {
     use PhotometricInterpretation::*;
     // Float Pixel Data may do without it; it is then grey (PS3.3 C.7.6.24).
-    Ok(match attributes.text(tags::PHOTOMETRIC_INTERPRETATION).map_or("MONOCHROME2", str::trim) {
-        "MONOCHROME1" => Monochrome1,
-        "MONOCHROME2" => Monochrome2,
-        "PALETTE COLOR" => PaletteColor,
-        "RGB" => Rgb,
-        "YBR_FULL" => YbrFull,
-        "YBR_FULL_422" => YbrFull422,
-        "YBR_PARTIAL_420" => YbrPartial420,
-        "YBR_ICT" => YbrIct,
-        "YBR_RCT" => YbrRct,
-        "XYB" => Xyb,
-        _ => return Err(PixelError::Attribute("Photometric Interpretation")),
-    })
+    let term = attributes.text(tags::PHOTOMETRIC_INTERPRETATION).map_or("MONOCHROME2", str::trim);
+    let known = [Monochrome1, Monochrome2, PaletteColor, Rgb, YbrFull, YbrFull422, YbrPartial420, YbrIct, YbrRct, Xyb];
+    let named = known.into_iter().find(|photometric| photometric.term() == term);
+    named.ok_or(PixelError::Attribute("Photometric Interpretation"))
 }
 
 /// Pixel Padding Value and Range Limit; some scanners write a signed value as unsigned, so the sign comes from the

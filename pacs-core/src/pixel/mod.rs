@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | [`image_pixel`], [`palette`] | how samples are laid out, checked | PS3.3 C.7.6.3, C.7.9 |
 //! | [`decode`] | encoded frame → samples | PS3.5 §8, Annex A |
-//! | `encode`, `transcode` | frame → encoded frame without loss, and the proof of it | PS3.5 §8.2 |
+//! | `encode`, `transcode` | frame → encoded frame, and the proof that it is the same | PS3.5 §8.2 |
 //! | `codec` | one file or folder for every compression | PS3.5 §A.4, Annex G |
 //! | [`modality_lut`] | stored → rescaled values | PS3.3 C.11.1 |
 //! | [`voi_lut`] | rescaled → display values | PS3.3 C.11.2 |
@@ -36,7 +36,7 @@ pub mod voi_lut;
 pub use decode::decode_caught;
 pub use decode::{Frame, decode};
 #[cfg(feature = "encode")]
-pub use encode::{Lossless, encode};
+pub use encode::{Lossless, Lossy, Target, encode};
 pub use image_pixel::{ImagePixel, PhotometricInterpretation};
 pub use modality_lut::ModalityLut;
 pub use palette::Palette;

@@ -1,7 +1,7 @@
 //! Encoded frame → frame in another transfer syntax, proven to hold the same pixels.
 
 use super::{
-    ImagePixel, Lossless, PhotometricInterpretation, PixelError, Samples,
+    ImagePixel, Lossless, PhotometricInterpretation, PixelError, Samples, Target,
     decode::{caught, decode, decode_caught},
     encode::encode,
 };
@@ -33,42 +33,78 @@ pub enum Unfit {
 #[derive(Debug)]
 pub struct Transcoder {
     source: TransferSyntax,
-    target: Lossless,
-    /// How frames come: components as they are, without a conversion of colour.
+    target: Target,
+    /// How frames come.
     stored: ImagePixel,
-    /// The same, of whole containers: what is beyond Bits Stored shows.
-    whole: ImagePixel,
-    /// How frames are written.
+    /// The same, of whole containers: what is beyond Bits Stored shows. Only of what is stored losslessly.
+    whole: Option<ImagePixel>,
+    /// How they are given to the encoder.
+    given: ImagePixel,
+    /// What Image Pixel attributes say of the frames that are written.
     written: ImagePixel,
 }
 
 impl Transcoder {
-    /// Refuses what could lose something: other sources than native and losslessly compressed ones, and what
-    /// [`Lossless::refusal`] tells of. Of JPEG in colour a decoder may convert it, so that only grey is taken from there.
+    /// For the archive's own copy. Refuses what could lose something: other sources than native and losslessly compressed
+    /// ones, and what [`Lossless::refusal`] tells of. Of JPEG in colour a decoder may convert it, so that only grey is
+    /// taken from there.
     pub fn new(source: &TransferSyntax, image: &ImagePixel, target: Lossless) -> Result<Self, Unfit> {
-        let is_grey = image.samples_per_pixel == 1;
-        match source.codec() {
-            Codec::Native | Codec::Rle | Codec::DeflatedFrame => {}
-            _ if !source.is_lossless() => return Err(Unfit::Layout("the source may have lost something already")),
-            _ if !is_grey => return Err(Unfit::Layout("the source is compressed colour")),
-            _ => {}
-        }
-        if let Some(reason) = target.refusal(image) {
+        if let Some(reason) = loses(source, image) {
             return Err(Unfit::Layout(reason));
         }
+        Self::of_components(source, image, target.into())
+    }
+
+    /// For a reader who asks for a transfer syntax: from whatever can be decoded. Where components can be carried as they
+    /// are stored, they are; else colour is written as RGB, or as the target wants it of that.
+    pub fn for_reader(source: &TransferSyntax, image: &ImagePixel, target: Target) -> Result<Self, Unfit> {
+        let as_stored = target.keeps_components() && loses(source, image).is_none() && image.has_plain_components();
+        match as_stored {
+            true => Self::of_components(source, image, target),
+            false => Self::of_shown(source, image, target),
+        }
+    }
+
+    fn of_components(source: &TransferSyntax, image: &ImagePixel, target: Target) -> Result<Self, Unfit> {
+        refused(target, image)?;
         let stored = components(image);
         let whole =
             ImagePixel { bits_stored: image.bits_allocated, high_bit: image.bits_allocated - 1, ..stored.clone() };
-        let written = ImagePixel { planar: false, ..stored.clone() };
-        Ok(Self { source: source.clone(), target, stored, whole, written })
+        let given = ImagePixel { planar: false, ..stored.clone() };
+        let written = ImagePixel { planar: false, photometric: target.photometric(image), ..image.clone() };
+        Ok(Self { source: source.clone(), target, stored, whole: Some(whole), given, written })
     }
 
-    /// A frame as read of the source, encoded anew; it was decoded again and is the same.
+    fn of_shown(source: &TransferSyntax, image: &ImagePixel, target: Target) -> Result<Self, Unfit> {
+        let photometric = match image.samples_per_pixel {
+            1 => image.photometric,
+            _ => PhotometricInterpretation::Rgb,
+        };
+        // Decoding puts values in the lowest bits.
+        let given = ImagePixel { planar: false, photometric, high_bit: image.bits_stored - 1, ..image.clone() };
+        refused(target, &given)?;
+        let written = ImagePixel { photometric: target.photometric(&given), ..given.clone() };
+        Ok(Self { source: source.clone(), target, stored: image.clone(), whole: None, given, written })
+    }
+
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// How what is written is described: Photometric Interpretation, Planar Configuration and High Bit may differ from the
+    /// source's.
+    pub fn written(&self) -> &ImagePixel {
+        &self.written
+    }
+
+    /// A frame as read of the source, encoded anew. It was decoded again and, where the target loses nothing, is the same.
     pub fn frame(&self, encoded: &[u8]) -> Result<Vec<u8>, Unfit> {
         let native = self.native(encoded)?;
-        let written = caught(|| encode(self.target, &self.written, &native))?;
-        let again = decode_caught(&self.target.transfer_syntax(), &self.written, &written, 0)?;
-        match again.samples.to_le_bytes() == native {
+        let written = caught(|| encode(self.target, &self.given, &native))?;
+        // Lossless codestreams are looked at without regard to what their components mean.
+        let read = if self.target.is_lossless() { components(&self.given) } else { self.written.clone() };
+        let again = decode_caught(&self.target.transfer_syntax(), &read, &written, 0)?.samples.to_le_bytes();
+        match again == native || !self.target.is_lossless() && again.len() == native.len() {
             true => Ok(written),
             false => Err(Unfit::Differs),
         }
@@ -84,11 +120,25 @@ impl Transcoder {
             return Err(Unfit::Layout("codestream and Pixel Representation disagree about the sign"));
         }
         let native = samples.to_le_bytes();
-        match decoded(&self.whole)?.to_le_bytes() == native {
-            true => Ok(native),
-            false => Err(Unfit::HighBits),
+        match &self.whole {
+            Some(whole) if decoded(whole)?.to_le_bytes() != native => Err(Unfit::HighBits),
+            _ => Ok(native),
         }
     }
+}
+
+/// Why what is stored so may not be what was sent, or its components not come as they are.
+fn loses(source: &TransferSyntax, image: &ImagePixel) -> Option<&'static str> {
+    match source.codec() {
+        Codec::Native | Codec::Rle | Codec::DeflatedFrame => None,
+        _ if !source.is_lossless() => Some("the source may have lost something already"),
+        _ if image.samples_per_pixel > 1 => Some("the source is compressed colour"),
+        _ => None,
+    }
+}
+
+fn refused(target: Target, image: &ImagePixel) -> Result<(), Unfit> {
+    target.refusal(image).map_or(Ok(()), |reason| Err(Unfit::Layout(reason)))
 }
 
 /// An image of the same samples that mean nothing.
@@ -103,6 +153,7 @@ fn components(image: &ImagePixel) -> ImagePixel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pixel::Lossy;
 
     fn image(samples_per_pixel: u8, bits_stored: u8) -> ImagePixel {
         ImagePixel {
@@ -146,6 +197,37 @@ mod tests {
         let transcoder = transcoder.expect("fits");
         assert!(transcoder.frame(&[1, 2, 3, 63]).is_ok());
         assert!(matches!(transcoder.frame(&[1, 2, 3, 64]), Err(Unfit::HighBits)));
+    }
+
+    #[test]
+    fn a_reader_gets_colour_that_was_lost_already_as_rgb_in_any_compression() {
+        let image = ImagePixel { planar: false, ..image(3, 8) };
+        let baseline = Target::Lossy(Lossy::Jpeg { quality: 90 });
+        let native = TransferSyntax::explicit_little();
+        let lossy = Transcoder::for_reader(&native, &image, baseline).expect("fits");
+        assert_eq!(lossy.written().photometric, PhotometricInterpretation::YbrFull422);
+        let frame = lossy.frame(&[100, 90, 140].repeat(4)).expect("written");
+        let shown = decode(&baseline.transfer_syntax(), lossy.written(), &frame, 0).expect("shown");
+        for target in Lossless::ALL {
+            let again = Transcoder::for_reader(&baseline.transfer_syntax(), lossy.written(), target.into());
+            let again = again.expect("fits");
+            assert!(!matches!(again.written().photometric, PhotometricInterpretation::YbrFull422));
+            let frame = again.frame(&frame).expect("written");
+            assert_eq!(decode(&target.transfer_syntax(), again.written(), &frame, 0).expect("decoded"), shown);
+        }
+    }
+
+    #[test]
+    fn a_reader_gets_components_as_they_are_stored_where_they_can_be() {
+        for (target, photometric) in [
+            (Target::Lossless(Lossless::JpegLs), PhotometricInterpretation::YbrFull),
+            (Target::Lossy(Lossy::JpegLs { near: 2 }), PhotometricInterpretation::YbrFull),
+            (Target::Lossy(Lossy::Jpeg { quality: 90 }), PhotometricInterpretation::YbrFull422),
+        ] {
+            let transcoder = Transcoder::for_reader(&TransferSyntax::explicit_little(), &image(3, 8), target);
+            let transcoder = transcoder.expect("fits");
+            assert_eq!((transcoder.written().photometric, transcoder.written().planar), (photometric, false));
+        }
     }
 
     #[test]

@@ -46,8 +46,12 @@ pub const IMPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2";
 pub const EXPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1";
 pub const DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN: &str = "1.2.840.10008.1.2.1.99";
 pub const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+pub const JPEG_BASELINE: &str = "1.2.840.10008.1.2.4.50";
+pub const JPEG_LOSSLESS_SV1: &str = "1.2.840.10008.1.2.4.70";
 pub const JPEG_LS_LOSSLESS: &str = "1.2.840.10008.1.2.4.80";
+pub const JPEG_LS_NEAR_LOSSLESS: &str = "1.2.840.10008.1.2.4.81";
 pub const RLE_LOSSLESS: &str = "1.2.840.10008.1.2.5";
+pub const DEFLATED_IMAGE_FRAME: &str = "1.2.840.10008.1.2.8.1";
 /// Implicit VR with big endian pixel data, of old GE scanners (their conformance statements).
 const GE_PRIVATE_DLX: &str = "1.2.840.113619.5.2";
 

@@ -4,6 +4,8 @@
 //! and point transform; and because DICOM wants the components as they are, the Photometric Interpretation deciding
 //! on colour.
 
+#[cfg(feature = "encode")]
+mod baseline;
 mod bits;
 mod dct;
 mod header;
@@ -11,6 +13,11 @@ mod huffman;
 mod idct;
 mod lossless;
 mod output;
+#[cfg(feature = "encode")]
+mod write;
+
+#[cfg(feature = "encode")]
+pub(in crate::pixel) use {baseline::encode as encode_baseline, write::encode as encode_lossless};
 
 use super::segments::{DRI, EOI, Fields, SOS, Segments};
 use super::{Decoded, Shape};

@@ -119,7 +119,18 @@ impl Parameters {
         value.clamp(0, self.largest)
     }
 
-    /// The smallest error that leads to the same sample; lossless only (T.87 §A.4.5).
+    /// The steps of an error, to the nearest (T.87 §A.4.4).
+    #[cfg(feature = "encode")]
+    #[inline]
+    pub fn steps(&self, error: i32) -> i32 {
+        match self.near {
+            0 => error,
+            near if error > 0 => (error + near) / self.step,
+            near => -((near - error) / self.step),
+        }
+    }
+
+    /// The smallest number of steps that leads to the same sample (T.87 §A.4.5).
     #[cfg(feature = "encode")]
     #[inline]
     pub fn reduce(&self, error: i32) -> i32 {
@@ -156,11 +167,11 @@ impl Context {
         if near == 0 && self.is_mirrored(k) { !error } else { error }
     }
 
-    /// Error → mapped error value, lossless; the reverse of [`Self::unmap`].
+    /// Error → mapped error value; the reverse of [`Self::unmap`].
     #[cfg(feature = "encode")]
     #[inline]
-    pub fn map(&self, error: i32, k: u32) -> u32 {
-        let error = if self.is_mirrored(k) { !error } else { error };
+    pub fn map(&self, error: i32, k: u32, near: i32) -> u32 {
+        let error = if near == 0 && self.is_mirrored(k) { !error } else { error };
         (error << 1 ^ error >> 31) as u32
     }
 

@@ -61,10 +61,16 @@ pub(in crate::pixel) fn decode(image: &ImagePixel, encoded: &[u8]) -> Result<Dec
     Ok(Decoded { precision: frame.precision, values, signed: false, ybr: Decoded::declared_ybr(image) })
 }
 
-/// Encodes interleaved samples, 0..2^`precision`, as one lossless scan of lines. `precision`: 2..=16.
+/// Encodes interleaved samples, 0..2^`precision`, as one scan of lines. `precision`: 2..=16; a sample read again is at most
+/// `near` away, 0 being lossless.
 #[cfg(feature = "encode")]
-pub(in crate::pixel) fn encode(image: &ImagePixel, precision: u8, samples: &[i32]) -> Result<Vec<u8>, PixelError> {
-    let parameters = Preset::default().complete(precision, 0)?;
+pub(in crate::pixel) fn encode(
+    image: &ImagePixel,
+    precision: u8,
+    near: u8,
+    samples: &[i32],
+) -> Result<Vec<u8>, PixelError> {
+    let parameters = Preset::default().complete(precision, near)?;
     if samples.iter().any(|sample| !(0..=parameters.largest).contains(sample)) {
         return Err(PixelError::codec("a sample has more bits than Bits Stored"));
     }
@@ -76,7 +82,7 @@ pub(in crate::pixel) fn encode(image: &ImagePixel, precision: u8, samples: &[i32
         frame.extend([id, 0x11, 0]);
         scan.extend([id, 0]);
     }
-    scan.extend([0, u8::from(components > 1), 0]);
+    scan.extend([near, u8::from(components > 1), 0]);
     let mut encoded = vec![0xFF, super::segments::SOI];
     for (code, payload) in [(SOF55, frame), (SOS, scan)] {
         encoded.extend([0xFF, code, 0, payload.len() as u8 + 2]);

@@ -1,4 +1,4 @@
-//! A lossless scan, written: the reverse of `scan` (T.87 Annexes A and B).
+//! A scan, written: the reverse of `scan` (T.87 Annexes A and B).
 
 use super::context::{Context, Parameters, REGULAR, RunContext};
 use super::scan::{Line, Neighbours, RUN_BITS};
@@ -47,25 +47,27 @@ impl Encoder {
             x = match near.context(&self.gradients, self.parameters.largest) {
                 0 => self.run(line, x),
                 context => {
-                    self.regular(line.current[x], near, context);
+                    line.current[x] = self.regular(line.current[x], near, context);
                     x + 1
                 }
             };
         }
     }
 
-    /// One sample in regular mode (T.87 §A.4, §A.5).
+    /// One sample in regular mode (T.87 §A.4, §A.5); returns what a reader makes of it.
     #[inline]
-    fn regular(&mut self, sample: i32, near: Neighbours, context: i32) {
+    fn regular(&mut self, sample: i32, near: Neighbours, context: i32) -> i32 {
         let parameters = self.parameters;
         let of = &mut self.contexts[context.unsigned_abs() as usize];
         let correction = if context < 0 { -of.correction } else { of.correction };
         let predicted = (near.predict() + correction).clamp(0, parameters.largest);
-        let error = parameters.reduce(if context < 0 { predicted - sample } else { sample - predicted });
+        let error = parameters.steps(if context < 0 { predicted - sample } else { sample - predicted });
+        let error = parameters.reduce(error);
         let k = of.k();
-        let mapped = of.map(error, k);
+        let mapped = of.map(error, k, parameters.near);
         of.update(error, &parameters);
         self.golomb(mapped, k, parameters.limit);
+        parameters.reconstruct(predicted, if context < 0 { -error } else { error })
     }
 
     /// A limited-length Golomb code word (T.87 §A.5.3).
@@ -85,13 +87,15 @@ impl Encoder {
     /// A run from `x`; returns where the line goes on (T.87 §A.7).
     fn run(&mut self, line: &mut Line, x: usize) -> usize {
         let a = line.current[x - 1];
-        let rest = &line.current[x..=line.columns()];
-        let length = rest.iter().position(|&sample| sample != a).unwrap_or(rest.len());
+        let (columns, near) = (line.columns(), self.parameters.near);
+        let rest = &mut line.current[x..=columns];
+        let length = rest.iter().position(|&sample| (sample - a).abs() > near).unwrap_or(rest.len());
+        rest[..length].fill(a);
         let ends_line = length == rest.len();
         self.run_length(length, ends_line, &mut line.run_index);
         let x = x + length;
         if !ends_line {
-            self.interruption(line.current[x], a, line.above[x], line.run_index);
+            line.current[x] = self.interruption(line.current[x], a, line.above[x], line.run_index);
             line.run_index = line.run_index.saturating_sub(1);
         }
         x + 1
@@ -112,15 +116,21 @@ impl Encoder {
         }
     }
 
-    /// The sample that ends a run, between `a` to its left and `b` above it (T.87 §A.7.2).
-    fn interruption(&mut self, sample: i32, a: i32, b: i32, run_index: usize) {
-        let alike = a == b;
-        let error = self.parameters.reduce(if !alike && a > b { b - sample } else { sample - b });
+    /// The sample that ends a run, between `a` to its left and `b` above it (T.87 §A.7.2); returns what a reader makes
+    /// of it.
+    fn interruption(&mut self, sample: i32, a: i32, b: i32, run_index: usize) -> i32 {
+        let parameters = self.parameters;
+        let alike = (a - b).abs() <= parameters.near;
+        let predicted = if alike { a } else { b };
+        let is_negated = !alike && a > b;
+        let error = parameters.steps(if is_negated { predicted - sample } else { sample - predicted });
+        let error = parameters.reduce(error);
         let context = &mut self.run_contexts[usize::from(alike)];
         let k = context.k();
         let mapped = context.map(error, k);
-        context.update(error, mapped as i32, self.parameters.reset);
-        self.golomb(mapped, k, self.parameters.limit - u32::from(RUN_BITS[run_index]) - 1);
+        context.update(error, mapped as i32, parameters.reset);
+        self.golomb(mapped, k, parameters.limit - u32::from(RUN_BITS[run_index]) - 1);
+        parameters.reconstruct(predicted, if is_negated { -error } else { error })
     }
 }
 
