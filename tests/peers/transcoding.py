@@ -4,6 +4,7 @@ transcoding.py FOLDER: FOLDER/CASE/native.dcm, and FOLDER/CASE/*.dcm in other tr
 is not so, then how many frames were compared by which decoder.
 """
 
+import struct
 import sys
 import warnings
 import zlib
@@ -96,6 +97,38 @@ def allowed(path):
     return (float(largest), float(mean)) if of else (0.0, 0.0)
 
 
+def by_pixel(values, native):
+    """Some decoders give colour that was not transformed by plane."""
+    planes, pixels = (3, native.Rows, native.Columns), (native.Rows, native.Columns, 3)
+    if values.shape == planes and planes != pixels:
+        values = numpy.moveaxis(values, 0, 2)
+    return values.ravel()
+
+
+def ends_of_resolutions(codestream):
+    """Where the tile-parts end, which are one a resolution, by TLM with 16 bits for the tile and 32 for the length."""
+    at = 2
+    while (marker := codestream[at : at + 2]) != b"\xff\x90":
+        length = struct.unpack_from(">H", codestream, at + 2)[0]
+        if marker == b"\xff\x55":
+            parts = [struct.unpack_from(">HI", codestream, at + 6 + 6 * part)[1] for part in range((length - 4) // 6)]
+        at += 2 + length
+    return [at + sum(parts[: part + 1]) for part in range(len(parts))]
+
+
+def check_prefixes(path, codestream):
+    """OpenJPH finds in each prefix the smaller image that it finds in the whole."""
+    ends = ends_of_resolutions(codestream)
+    for skipped, end in enumerate(reversed(ends)):
+        if skipped == 0:
+            continue
+        whole = imagecodecs.htj2k_decode(codestream, skipres=skipped)
+        prefix = imagecodecs.htj2k_decode(codestream[:end], skipres=skipped, resilient=True)
+        if whole.shape != prefix.shape or (whole != prefix).any():
+            print(f"{path}: the first {end} bytes give another image, halved {skipped} times")
+        compared["OpenJPH of prefixes"] += 1
+
+
 def check(path, native, originals):
     dataset = pydicom.dcmread(path)
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -109,9 +142,11 @@ def check(path, native, originals):
         originals = [to_rgb(frame, native) if is_ybr(native) else frame for frame in originals]
         largest = largest * 3 + 2
     for index, (frame, original) in enumerate(zip(encoded, originals)):
+        if syntax == "1.2.840.10008.1.2.4.202":
+            check_prefixes(path, frame)
         for name, decode in decoders(syntax, dataset):
             try:
-                values = numpy.asarray(decode(frame)).ravel()
+                values = by_pixel(numpy.asarray(decode(frame)), native)
             except Exception as error:
                 print(f"{path} frame {index}: {name} fails: {error}")
                 continue

@@ -10,6 +10,7 @@
 //! | [`decode`] | encoded frame → samples | PS3.5 §8, Annex A |
 //! | `encode`, `transcode` | frame → encoded frame, and the proof that it is the same | PS3.5 §8.2 |
 //! | `codec` | one file or folder for every compression | PS3.5 §A.4, Annex G |
+//! | [`progressive`] | smaller images at the start of a codestream | PS3.5 §10.18 |
 //! | [`modality_lut`] | stored → rescaled values | PS3.3 C.11.1 |
 //! | [`voi_lut`] | rescaled → display values | PS3.3 C.11.2 |
 //! | [`presentation`] | display values → 8-bit pixels | PS3.4 N.2 |
@@ -26,6 +27,7 @@ pub mod modality_lut;
 mod native;
 pub mod palette;
 pub mod presentation;
+pub mod progressive;
 pub mod samples;
 // Decoders and encoders may panic, which the browser does not survive.
 #[cfg(all(feature = "encode", not(target_family = "wasm")))]

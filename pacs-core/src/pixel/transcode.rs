@@ -70,7 +70,7 @@ impl Transcoder {
         let stored = components(image);
         let whole =
             ImagePixel { bits_stored: image.bits_allocated, high_bit: image.bits_allocated - 1, ..stored.clone() };
-        let given = ImagePixel { planar: false, ..stored.clone() };
+        let given = ImagePixel { planar: false, ..image.clone() };
         let written = ImagePixel { planar: false, photometric: target.photometric(image), ..image.clone() };
         Ok(Self { source: source.clone(), target, stored, whole: Some(whole), given, written })
     }

@@ -4,10 +4,11 @@ use super::Shape;
 use super::segments::Fields;
 use crate::pixel::{ImagePixel, PixelError};
 
-const SOC: u16 = 0xFF4F;
-const SIZ: u16 = 0xFF51;
+pub(super) const SOC: u16 = 0xFF4F;
+pub(super) const SIZ: u16 = 0xFF51;
 pub(super) const COD: u16 = 0xFF52;
 pub(super) const COC: u16 = 0xFF53;
+pub(super) const TLM: u16 = 0xFF55;
 pub(super) const SOT: u16 = 0xFF90;
 
 /// Isot has 16 bits (§A.4.2).
@@ -15,7 +16,7 @@ const MAX_TILES: u64 = 65_535;
 
 /// Image and tile size (§A.5.1); all components are alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Siz {
+pub(in crate::pixel) struct Siz {
     pub columns: u32,
     pub rows: u32,
     pub components: u16,
@@ -66,7 +67,7 @@ impl Siz {
 
 /// Coding style default (§A.6.1), as far as it says how packets and components are put together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cod {
+pub(in crate::pixel) struct Cod {
     pub progression: u8,
     pub layers: u16,
     /// The components were transformed for compression; decoding then gives RGB.
@@ -93,8 +94,29 @@ impl Cod {
     }
 }
 
+/// Lengths of main header and tile-parts as the main header tells them, in bytes (§A.7.1); `codestream` may end behind it. Of
+/// one tile: `None` where there are more, or nothing is told.
+pub(in crate::pixel) fn told_lengths(codestream: &[u8]) -> Result<Option<(usize, Vec<usize>)>, PixelError> {
+    let mut headers = Headers::of(codestream)?;
+    let mut lengths = Vec::new();
+    for (_, payload) in headers.by_ref().filter(|(code, _)| *code == TLM) {
+        let [_, sizes, entries @ ..] = payload else { return Err(too_short()) };
+        let (tile, length) = (usize::from(sizes >> 4 & 3), if sizes >> 6 & 1 == 1 { 4 } else { 2 });
+        for entry in entries.chunks_exact(tile + length) {
+            let (tile, length) = entry.split_at(tile);
+            if tile.iter().any(|&byte| byte != 0) {
+                return Ok(None);
+            }
+            lengths.push(length.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)));
+        }
+    }
+    let is_whole = headers.rest.starts_with(&SOT.to_be_bytes());
+    let header = codestream.len() - headers.rest.len();
+    Ok((is_whole && !lengths.is_empty()).then_some((header, lengths)))
+}
+
 /// The codestream itself, taken out of a JP2 file if it is in one (§I.5.4).
-pub(super) fn find(encoded: &[u8]) -> Result<&[u8], PixelError> {
+pub(in crate::pixel) fn find(encoded: &[u8]) -> Result<&[u8], PixelError> {
     let mut rest = encoded;
     while !rest.starts_with(&SOC.to_be_bytes()) {
         let mut fields = Fields(rest);

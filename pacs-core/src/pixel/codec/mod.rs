@@ -3,9 +3,9 @@
 //! A decoder first compares the dimensions its codestream declares with the checked [`ImagePixel`], so that no
 //! codestream decides how much is allocated.
 
-mod codestream;
+pub(super) mod codestream;
 pub(super) mod deflate;
-mod htjpeg2000;
+pub(super) mod htjpeg2000;
 pub(super) mod jpeg;
 pub(super) mod jpeg2000;
 pub(super) mod jpeg_ls;
@@ -90,11 +90,11 @@ impl Decoded {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// An unsigned image of whole containers.
-    pub(super) fn image(rows: u16, columns: u16, samples_per_pixel: u8, bits: u8) -> ImagePixel {
+    pub(in crate::pixel) fn image(rows: u16, columns: u16, samples_per_pixel: u8, bits: u8) -> ImagePixel {
         let photometric = match samples_per_pixel {
             1 => PhotometricInterpretation::Monochrome2,
             _ => PhotometricInterpretation::Rgb,

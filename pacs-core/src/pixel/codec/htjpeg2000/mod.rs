@@ -1,4 +1,25 @@
 //! High-Throughput JPEG 2000 (ISO/IEC 15444-15).
+//!
+//! The encoder is our own: of grey frames of noise that openjph-core 0.1.0 encodes, one in thirty is such that OpenJPEG refuses it
+//! (a quad of more bits than the block has) and OpenJPH, which it is made after, fails or finds other pixels in it.
+
+#[cfg(feature = "encode")]
+mod block;
+mod halve;
+#[cfg(feature = "encode")]
+mod packet;
+#[cfg(feature = "encode")]
+mod streams;
+#[cfg(feature = "encode")]
+mod vlc;
+#[cfg(feature = "encode")]
+mod wavelet;
+#[cfg(feature = "encode")]
+mod write;
+
+pub(in crate::pixel) use halve::halved;
+#[cfg(feature = "encode")]
+pub(in crate::pixel) use write::encode;
 
 use super::codestream::{Cod, Headers, SOT, Siz, too_short};
 use crate::pixel::PixelError;
@@ -101,24 +122,32 @@ fn join_tile_parts(codestream: &[u8]) -> Result<Vec<u8>, PixelError> {
     let mut headers = Headers::of(codestream)?;
     headers.by_ref().for_each(drop);
     let main_header = codestream.get(..codestream.len() - headers.rest.len()).ok_or_else(too_short)?;
+    let tiles = tiles(headers.rest)?;
+    let mut joined = main_header.to_vec();
+    tiles.iter().for_each(|(tile, packets)| write_tile(*tile, packets, &mut joined));
+    joined.extend(EOC);
+    Ok(joined)
+}
+
+/// Packets by tile, of all tile-parts from `rest` on.
+fn tiles(mut rest: &[u8]) -> Result<BTreeMap<u16, Vec<u8>>, PixelError> {
     let mut tiles: BTreeMap<u16, Vec<u8>> = BTreeMap::new();
-    let mut rest = headers.rest;
     while rest.starts_with(&SOT.to_be_bytes()) {
         let (tile, packets, after) = tile_part(rest)?;
         tiles.entry(tile).or_default().extend(packets);
         rest = after;
     }
-    let mut joined = main_header.to_vec();
-    for (tile, packets) in tiles {
-        let length = (SOT_LEN + SOD.len() + packets.len()) as u32;
-        joined.extend([SOT.to_be_bytes(), [0, 10], tile.to_be_bytes()].concat());
-        joined.extend(length.to_be_bytes());
-        joined.extend([0, 1]);
-        joined.extend(SOD);
-        joined.extend(packets);
-    }
-    joined.extend(EOC);
-    Ok(joined)
+    Ok(tiles)
+}
+
+/// A tile in one tile-part.
+fn write_tile(tile: u16, packets: &[u8], out: &mut Vec<u8>) {
+    let length = (SOT_LEN + SOD.len() + packets.len()) as u32;
+    out.extend([SOT.to_be_bytes(), [0, 10], tile.to_be_bytes()].concat());
+    out.extend(length.to_be_bytes());
+    out.extend([0, 1]);
+    out.extend(SOD);
+    out.extend(packets);
 }
 
 /// Tile index and packets of the tile-part at the start of `rest`, and what follows it (ISO/IEC 15444-1 §A.4.2).
