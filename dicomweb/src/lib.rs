@@ -18,15 +18,17 @@
 //! | `retention`, `holds` | what has expired, legal holds; for administrators |
 //! | `routing` | what is sent on, and corrected on receipt, by rule; for administrators |
 //! | `viewer` | the built-in files |
+//! | `apps` | files of other viewers, from folders |
 //! | `media_type`, `multipart` | Accept and multipart/related, pure |
 //! | `workers`, `decode`, `scan`, `convert` | work on pixels and bytes off the async threads, bounded |
 //! | `asked`, `resource`, `respond`, `cache`, `web` | what the services share |
 //! | `error` | failure → problem+json |
 //!
-//! Invariants: every route but health, sign-in and the viewer's files stands behind a [`auth::Right`]; a body, in
+//! Invariants: every route but health, sign-in and the viewers' files stands behind a [`auth::Right`]; a body, in
 //! either direction, is never held whole unless it is one frame or one value; what a client sees of a failure is its
 //! category.
 
+mod apps;
 mod asked;
 mod auth;
 mod bulkdata;
@@ -99,6 +101,7 @@ const MAX_BODY: usize = 64 << 10;
 /// Everything that HTTP serves. The program listens, passes on the peer's address (`ConnectInfo<SocketAddr>`) and, where
 /// configured, TLS; and it lends its `echo`.
 pub fn router(archive: Archive, config: WebConfig, echo: Echo) -> Router {
+    let apps = apps::router(&config.apps);
     let web = Web::new(archive, config, echo);
     let behind = |right, routes: Router<Web>| {
         routes.route_layer(middleware::from_fn_with_state((web.clone(), right), auth::guard))
@@ -120,6 +123,7 @@ pub fn router(archive: Archive, config: WebConfig, echo: Echo) -> Router {
         .nest("/api", api)
         .merge(changes)
         .merge(by_query)
+        .merge(apps)
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz))
         .fallback(get(viewer::file))

@@ -101,6 +101,7 @@ impl Listeners {
             listeners.dicom = Some(dicom_node::Ports { plain, tls });
         }
         if config.roles.contains(&Room::Web) {
+            config.web.check_apps().map_err(anyhow::Error::msg)?;
             listeners.http = Some(bind(config.http_listen, "--http-listen").await?);
         }
         Ok(listeners)

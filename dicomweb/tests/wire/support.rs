@@ -56,7 +56,16 @@ impl Server {
         let mut config = StorageConfig { data_dir: folder.path().into(), ..StorageConfig::default() };
         configure(&mut config);
         let archive = Archive::open(&config).await.unwrap();
-        let config = WebConfig { insecure_no_auth, ..WebConfig::default() };
+        Self::over(archive, WebConfig { insecure_no_auth, ..WebConfig::default() }, folder)
+    }
+
+    pub async fn start_web(config: WebConfig) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = StorageConfig { data_dir: folder.path().into(), ..StorageConfig::default() };
+        Self::over(Archive::open(&storage).await.unwrap(), config, folder)
+    }
+
+    fn over(archive: Archive, config: WebConfig, folder: tempfile::TempDir) -> Self {
         Self { router: dicomweb::router(archive.clone(), config, Arc::new(echo)), archive, _folder: folder }
     }
 
