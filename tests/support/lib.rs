@@ -43,13 +43,23 @@ pub fn program(name: &str) -> Option<PathBuf> {
 
 /// The Python that has the peers of tests/peers/requirements.txt, or `None` with a printed reason.
 pub fn python() -> Option<PathBuf> {
+    installed("bin/python", "Python peers")
+}
+
+/// The folder of the OHIF viewer, made for `/ohif`, or `None` with a printed reason.
+pub fn ohif() -> Option<PathBuf> {
+    installed("ohif", "OHIF")
+}
+
+/// What scripts/prepare puts into the folder of peers.
+fn installed(path: &str, what: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("YINGHAI_PEERS").map(PathBuf::from);
     let cache = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/yinghai/peers"));
-    let python = folder.or(cache)?.join("bin/python");
-    if python.exists() {
-        return Some(python);
+    let path = folder.or(cache)?.join(path);
+    if path.exists() {
+        return Some(path);
     }
-    eprintln!("skipped: no Python peers; scripts/test installs them");
+    eprintln!("skipped: no {what}; scripts/test installs it");
     None
 }
 
