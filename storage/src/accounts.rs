@@ -312,8 +312,9 @@ fn no_user(name: &str) -> ArchiveError {
     ArchiveError::NotFound(format!("user {name}"))
 }
 
+/// Begins with a letter: what begins with a hyphen is taken for an option on a command line.
 fn secret() -> String {
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+    format!("y{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
 }
 
 fn secret_hash(secret: &str) -> String {
@@ -368,3 +369,11 @@ const CREDENTIAL: &str = "select p.name, p.roles, c.expires_at from credential c
     where c.secret_hash = $1";
 
 const PROLONG: &str = "update credential set expires_at = $2 where secret_hash = $1 and expires_at < $2";
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_secret_is_no_option_of_a_command_line() {
+        assert!((0..200).all(|_| super::secret().starts_with(|c: char| c.is_ascii_alphabetic())));
+    }
+}
