@@ -58,10 +58,8 @@ pub fn write(reports: &[Report], base: &str, study: Option<&Uid>) -> String {
             (Err(failure), None) => others.push(Map::from_iter([reason(tags::FAILURE_REASON, failure)]).into()),
         }
     }
-    let mut response = Map::new();
-    if let Some(study) = study {
-        response.extend([element(tags::RETRIEVE_URL, "UR", vec![json!(format!("{base}/studies/{study}"))])]);
-    }
+    let url = study.or_else(|| only_study(reports)).map(|study| json!(format!("{base}/studies/{study}")));
+    let mut response = Map::from_iter([element(tags::RETRIEVE_URL, "UR", url.into_iter().collect())]);
     let sequences = [
         (tags::REFERENCED_SOP_SEQUENCE, stored),
         (tags::FAILED_SOP_SEQUENCE, failed),
@@ -70,6 +68,13 @@ pub fn write(reports: &[Report], base: &str, study: Option<&Uid>) -> String {
     let filled = sequences.into_iter().filter(|(_, items)| !items.is_empty());
     response.extend(filled.map(|(tag, items)| element(tag, "SQ", items)));
     Value::Object(response).to_string()
+}
+
+/// The study of all that was stored: of what is of several, Retrieve URL is empty (PS3.18 Table I.1-1, Type 2).
+fn only_study(reports: &[Report]) -> Option<&Uid> {
+    let mut studies = reports.iter().filter_map(|report| report.outcome().ok()).map(|ingested| ingested.study.as_ref());
+    let first = studies.next()??;
+    studies.all(|study| study == Some(first)).then_some(first)
 }
 
 fn reference(ingested: &Ingested, base: &str) -> Value {
@@ -95,7 +100,8 @@ fn reason(tag: Tag, failure: Failure) -> (String, Value) {
 }
 
 fn element(tag: Tag, vr: &str, values: Vec<Value>) -> (String, Value) {
-    (key(tag), json!({ "vr": vr, "Value": values }))
+    let element = if values.is_empty() { json!({ "vr": vr }) } else { json!({ "vr": vr, "Value": values }) };
+    (key(tag), element)
 }
 
 #[cfg(test)]
@@ -148,5 +154,23 @@ mod tests {
         assert_eq!(response["00081198"]["Value"][1]["00081197"]["Value"][0], 0x0111);
         assert_eq!(response["0008119A"]["Value"][0]["00081197"]["Value"][0], 0xC000);
         assert_eq!(response["00081190"]["Value"][0], "http://h/dicom-web/studies/1");
+    }
+
+    #[test]
+    fn where_the_study_is_is_said_of_one_study_only() {
+        let of = |study: &str| {
+            let mut report = stored(Outcome::Stored);
+            report.outcome.as_mut().unwrap().study = Some(uid(study));
+            report
+        };
+        let url = |reports: &[Report]| {
+            let response: Value = serde_json::from_str(&write(reports, "http://h/dicom-web", None)).unwrap();
+            assert_eq!(response["00081190"]["vr"], "UR");
+            response["00081190"]["Value"][0].as_str().map(str::to_owned)
+        };
+        let failed = failed(Failure::CannotUnderstand);
+        assert_eq!(url(&[of("1"), failed.clone(), of("1")]).unwrap(), "http://h/dicom-web/studies/1");
+        assert_eq!(url(&[of("1"), of("2")]), None);
+        assert_eq!(url(&[failed]), None);
     }
 }
