@@ -2,8 +2,8 @@
 
 use super::{ImagePixel, PhotometricInterpretation, PixelError, codec};
 use crate::transfer_syntax::{
-    DEFLATED_IMAGE_FRAME, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, JPEG_BASELINE, JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS,
-    JPEG_LS_NEAR_LOSSLESS, RLE_LOSSLESS, TransferSyntax,
+    DEFLATED_IMAGE_FRAME, HTJ2K, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, JPEG_BASELINE, JPEG_LOSSLESS_SV1,
+    JPEG_LS_LOSSLESS, JPEG_LS_NEAR_LOSSLESS, JPEG_XL_LOSSLESS, RLE_LOSSLESS, TransferSyntax,
 };
 
 /// A frame of more samples (a 67 megapixel detector) is not encoded: an encoder takes up to 16 bytes of memory a sample.
@@ -31,6 +31,8 @@ pub enum Lossless {
     HtJpeg2000,
     /// The same by resolution: the codestream begins with smaller images (PS3.5 §10.18).
     HtJpeg2000Rpcl,
+    /// JPEG XL (ISO/IEC 18181).
+    JpegXl,
 }
 
 /// One that loses something: what is written so is another image, with a SOP Instance UID of its own (PS3.3 C.7.6.1.1.5).
@@ -40,6 +42,9 @@ pub enum Lossy {
     Jpeg { quality: u8 },
     /// JPEG-LS Near-Lossless: no value is more than `near` from what it was; 1..=127 (ITU-T T.87).
     JpegLs { near: u8 },
+    /// High-Throughput JPEG 2000, `quality` 1..=100: at 100 errors are of the size of half a value of 256, at 50 of eight values
+    /// (ISO/IEC 15444-15).
+    HtJpeg2000 { quality: u8 },
 }
 
 impl From<Lossless> for Target {
@@ -78,7 +83,7 @@ impl Target {
 
     /// Whether components are written as they come, and not as R, G, B turned into something else.
     pub(super) const fn keeps_components(self) -> bool {
-        !matches!(self, Self::Lossy(Lossy::Jpeg { .. }))
+        !matches!(self, Self::Lossy(Lossy::Jpeg { .. } | Lossy::HtJpeg2000 { .. }))
     }
 
     /// Why frames of `image` cannot be written in this way (PS3.5 Tables 8.2.1-1 to 8.2.4-1); `None` if they can.
@@ -93,6 +98,7 @@ impl Target {
     pub fn photometric(self, image: &ImagePixel) -> PhotometricInterpretation {
         match (self, image.samples_per_pixel) {
             (Self::Lossy(Lossy::Jpeg { .. }), 3) => PhotometricInterpretation::YbrFull422,
+            (Self::Lossy(Lossy::HtJpeg2000 { .. }), 3) => PhotometricInterpretation::YbrIct,
             (Self::Lossless(Lossless::HtJpeg2000 | Lossless::HtJpeg2000Rpcl), 3)
                 if image.photometric == PhotometricInterpretation::Rgb =>
             {
@@ -104,8 +110,15 @@ impl Target {
 }
 
 impl Lossless {
-    pub const ALL: [Self; 6] =
-        [Self::Rle, Self::DeflatedFrame, Self::Jpeg, Self::JpegLs, Self::HtJpeg2000, Self::HtJpeg2000Rpcl];
+    pub const ALL: [Self; 7] = [
+        Self::Rle,
+        Self::DeflatedFrame,
+        Self::Jpeg,
+        Self::JpegLs,
+        Self::HtJpeg2000,
+        Self::HtJpeg2000Rpcl,
+        Self::JpegXl,
+    ];
 
     /// The one that a transfer syntax stands for.
     pub fn of(transfer_syntax: &TransferSyntax) -> Option<Self> {
@@ -124,6 +137,7 @@ impl Lossless {
             Self::JpegLs => JPEG_LS_LOSSLESS,
             Self::HtJpeg2000 => HTJ2K_LOSSLESS,
             Self::HtJpeg2000Rpcl => HTJ2K_LOSSLESS_RPCL,
+            Self::JpegXl => JPEG_XL_LOSSLESS,
         }
     }
 
@@ -131,6 +145,7 @@ impl Lossless {
     ///
     /// Components come out as they go in; HTJ2K transforms R, G, B in between, which [`Target::photometric`] says.
     pub fn refusal(self, image: &ImagePixel) -> Option<&'static str> {
+        use PhotometricInterpretation::YbrFull;
         let bits = match self {
             Self::Rle | Self::DeflatedFrame => matches!(image.bits_allocated, 8 | 16 | 32),
             // DCMTK 3.6.7 refuses codestreams of less than 8 bits, CharLS's as well as ours.
@@ -142,13 +157,20 @@ impl Lossless {
                 _ => false,
             },
             Self::HtJpeg2000 | Self::HtJpeg2000Rpcl => matches!(image.bits_allocated, 8 | 16),
+            Self::JpegXl => matches!(image.bits_allocated, 8 | 16) && !image.signed,
         };
         first_broken([
             (!image.float, "pixels are floating point numbers"),
             (bits, "Bits Allocated or Bits Stored cannot be carried"),
+            // Readers take three components of JPEG XL for R, G, B.
+            (
+                self != Self::JpegXl || image.photometric != YbrFull,
+                "Photometric Interpretation cannot be carried as it is",
+            ),
             (image.has_plain_components(), "Photometric Interpretation cannot be carried as it is"),
             (image.high_bit + 1 == image.bits_stored, "High Bit is not the last of Bits Stored"),
             (image.samples() <= MAX_FRAME_SAMPLES, "a frame is too large"),
+            (self != Self::JpegXl || image.rows > 1 && image.columns > 1, "a frame of one line"),
         ])
     }
 }
@@ -159,7 +181,7 @@ impl Lossy {
     pub fn of(transfer_syntax: &TransferSyntax, quality: u8) -> Option<Self> {
         let quality = quality.clamp(1, 100);
         let near = (100 - quality) / 5 + 1;
-        let all = [Self::Jpeg { quality }, Self::JpegLs { near }];
+        let all = [Self::Jpeg { quality }, Self::JpegLs { near }, Self::HtJpeg2000 { quality }];
         all.into_iter().find(|one| one.uid() == transfer_syntax.uid().as_str())
     }
 
@@ -167,6 +189,7 @@ impl Lossy {
         match self {
             Self::Jpeg { .. } => JPEG_BASELINE,
             Self::JpegLs { .. } => JPEG_LS_NEAR_LOSSLESS,
+            Self::HtJpeg2000 { .. } => HTJ2K,
         }
     }
 
@@ -175,6 +198,7 @@ impl Lossy {
         match self {
             Self::Jpeg { .. } => "ISO_10918_1",
             Self::JpegLs { .. } => "ISO_14495_1",
+            Self::HtJpeg2000 { .. } => "ISO_15444_15",
         }
     }
 
@@ -190,12 +214,14 @@ impl Lossy {
                 let largest = (1i32 << image.bits_stored.min(16)) - 1;
                 first_broken([(near > 0 && i32::from(near) <= largest / 2, LOSES_ALL)])
             }
+            Self::HtJpeg2000 { .. } => None,
         };
         let is_index = image.photometric == PhotometricInterpretation::PaletteColor;
         let index =
             first_broken([(!is_index, "pixels are indices of a palette, which near ones have nothing to do with")]);
-        // The others are those of the lossless sister.
-        index.or(reason).or_else(|| Lossless::JpegLs.refusal(image))
+        // The others are those of a lossless sister.
+        let sister = if let Self::HtJpeg2000 { .. } = self { Lossless::HtJpeg2000 } else { Lossless::JpegLs };
+        index.or(reason).or_else(|| sister.refusal(image))
     }
 }
 
@@ -216,7 +242,8 @@ impl ImagePixel {
 }
 
 /// Encodes a frame that is given as in Explicit VR Little Endian, colour by pixel, with bits beyond Bits Stored that are
-/// zero or the sign. [`Lossy::Jpeg`] takes colour for RGB, every other target writes components as they come.
+/// zero or the sign. [`Lossy::Jpeg`] and [`Lossy::HtJpeg2000`] take
+/// colour for RGB, every other target writes components as they come.
 ///
 /// Fails where bits are not so, where there are too few bytes, and where [`Target::refusal`] has a reason.
 pub fn encode(target: impl Into<Target>, image: &ImagePixel, native: &[u8]) -> Result<Vec<u8>, PixelError> {
@@ -236,7 +263,11 @@ pub fn encode(target: impl Into<Target>, image: &ImagePixel, native: &[u8]) -> R
             codec::jpeg_ls::encode(image, precision(image), 0, &values(image, native))
         }
         Target::Lossless(Lossless::HtJpeg2000 | Lossless::HtJpeg2000Rpcl) => {
-            codec::htjpeg2000::encode(image, &signed_values(image, native))
+            codec::htjpeg2000::encode(image, None, &signed_values(image, native))
+        }
+        Target::Lossless(Lossless::JpegXl) => codec::jpeg_xl::encode(image, native),
+        Target::Lossy(Lossy::HtJpeg2000 { quality }) => {
+            codec::htjpeg2000::encode(image, Some(quality), &signed_values(image, native))
         }
         Target::Lossy(Lossy::JpegLs { near }) => near_lossless(image, near, native),
         Target::Lossy(Lossy::Jpeg { quality }) => codec::jpeg::encode_baseline(image, quality, native),

@@ -59,7 +59,7 @@ impl Transcoder {
     /// are stored, they are; else colour is written as RGB, or as the target wants it of that.
     pub fn for_reader(source: &TransferSyntax, image: &ImagePixel, target: Target) -> Result<Self, Unfit> {
         let as_stored = target.keeps_components() && loses(source, image).is_none() && image.has_plain_components();
-        match as_stored {
+        match as_stored && target.refusal(image).is_none() {
             true => Self::of_components(source, image, target),
             false => Self::of_shown(source, image, target),
         }

@@ -52,6 +52,8 @@ pub const JPEG_LS_LOSSLESS: &str = "1.2.840.10008.1.2.4.80";
 pub const JPEG_LS_NEAR_LOSSLESS: &str = "1.2.840.10008.1.2.4.81";
 pub const HTJ2K_LOSSLESS: &str = "1.2.840.10008.1.2.4.201";
 pub const HTJ2K_LOSSLESS_RPCL: &str = "1.2.840.10008.1.2.4.202";
+pub const HTJ2K: &str = "1.2.840.10008.1.2.4.203";
+pub const JPEG_XL_LOSSLESS: &str = "1.2.840.10008.1.2.4.110";
 pub const RLE_LOSSLESS: &str = "1.2.840.10008.1.2.5";
 pub const DEFLATED_IMAGE_FRAME: &str = "1.2.840.10008.1.2.8.1";
 /// Implicit VR with big endian pixel data, of old GE scanners (their conformance statements).

@@ -24,10 +24,14 @@ fn python() -> Option<PathBuf> {
     there.then_some(python)
 }
 
-/// What is written, and by how much a sample may change: at most, and on average.
+/// What is written, and by how much a sample may change: at most, and on average; below 1 of its range.
 fn targets() -> Vec<(Target, &'static str)> {
     let lossless = Lossless::ALL.into_iter().map(|one| (one.into(), ""));
-    let lossy = [(Lossy::JpegLs { near: 3 }, "~3~0"), (Lossy::Jpeg { quality: 90 }, "~255~12")];
+    let lossy = [
+        (Lossy::JpegLs { near: 3 }, "~3~0"),
+        (Lossy::Jpeg { quality: 90 }, "~255~12"),
+        (Lossy::HtJpeg2000 { quality: 100 }, "~0.03~0.008"),
+    ];
     lossless.chain(lossy.map(|(one, apart)| (one.into(), apart))).collect()
 }
 

@@ -7,6 +7,12 @@ use jxl::api::{
     JxlPixelFormat, ProfileLevel,
 };
 
+#[cfg(feature = "encode")]
+use {
+    zune_core::{bit_depth::BitDepth, colorspace::ColorSpace, options::EncoderOptions},
+    zune_jpegxl::JxlSimpleEncoder,
+};
+
 /// Decodes a frame of the shape that `image` declares. Colour comes as RGB whatever was coded: XYB, or the YCBCR of a
 /// recompressed JPEG.
 pub(in crate::pixel) fn decode(image: &ImagePixel, encoded: &[u8]) -> Result<Decoded, PixelError> {
@@ -71,4 +77,22 @@ fn pixel_format(image: &ImagePixel, precision: u8, extra_channels: usize) -> Jxl
         color_data_format: Some(JxlDataFormat::U16 { endianness: Endianness::LittleEndian, bit_depth: precision }),
         extra_channel_format: vec![None; extra_channels],
     }
+}
+
+/// Encodes samples of containers of 8 or 16 bits without loss, colour being R, G, B.
+#[cfg(feature = "encode")]
+pub(in crate::pixel) fn encode(image: &ImagePixel, native: &[u8]) -> Result<Vec<u8>, PixelError> {
+    let colour = if image.samples_per_pixel == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
+    let depth = if image.bits_allocated == 8 { BitDepth::Eight } else { BitDepth::Sixteen };
+    let options = EncoderOptions::new(image.columns.into(), image.rows.into(), colour, depth);
+    let words = native.as_chunks().0.iter().flat_map(|&word| u16::from_le_bytes(word).to_ne_bytes());
+    let samples = if image.bits_allocated == 8 { native.to_vec() } else { words.collect() };
+    let encode = || {
+        let mut encoded = Vec::new();
+        JxlSimpleEncoder::new(&samples, options).encode(&mut encoded).map(|_| encoded)
+    };
+    // Of 16-bit noise zune-jpegxl 0.5.2 makes no code, and panics.
+    let encoded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(encode));
+    let encoded = encoded.map_err(|_| PixelError::codec("the samples are too unlike each other"))?;
+    encoded.map_err(|error| PixelError::Codec(format!("{error:?}")))
 }

@@ -7,6 +7,8 @@
 mod block;
 mod halve;
 #[cfg(feature = "encode")]
+mod irreversible;
+#[cfg(feature = "encode")]
 mod packet;
 #[cfg(feature = "encode")]
 mod streams;
