@@ -263,11 +263,11 @@ pub fn encode(target: impl Into<Target>, image: &ImagePixel, native: &[u8]) -> R
             codec::jpeg_ls::encode(image, precision(image), 0, &values(image, native))
         }
         Target::Lossless(Lossless::HtJpeg2000 | Lossless::HtJpeg2000Rpcl) => {
-            codec::htjpeg2000::encode(image, None, &signed_values(image, native))
+            codec::htjpeg2000::encode(image, None, signed_values(image, native))
         }
         Target::Lossless(Lossless::JpegXl) => codec::jpeg_xl::encode(image, native),
         Target::Lossy(Lossy::HtJpeg2000 { quality }) => {
-            codec::htjpeg2000::encode(image, Some(quality), &signed_values(image, native))
+            codec::htjpeg2000::encode(image, Some(quality), signed_values(image, native))
         }
         Target::Lossy(Lossy::JpegLs { near }) => near_lossless(image, near, native),
         Target::Lossy(Lossy::Jpeg { quality }) => codec::jpeg::encode_baseline(image, quality, native),
@@ -299,10 +299,11 @@ fn values(image: &ImagePixel, native: &[u8]) -> Vec<i32> {
 
 /// The values with their sign.
 fn signed_values(image: &ImagePixel, native: &[u8]) -> Vec<i32> {
-    let unused = if image.signed { 32 - u32::from(image.bits_allocated) } else { 0 };
-    let mut values = values(image, native);
-    values.iter_mut().for_each(|value| *value = *value << unused >> unused);
-    values
+    match (image.signed, image.bits_allocated) {
+        (false, _) => values(image, native),
+        (true, 8) => native.iter().map(|&byte| byte.cast_signed().into()).collect(),
+        (true, _) => native.as_chunks().0.iter().map(|&word| i16::from_le_bytes(word).into()).collect(),
+    }
 }
 
 #[cfg(test)]

@@ -68,8 +68,7 @@ impl Transcoder {
     fn of_components(source: &TransferSyntax, image: &ImagePixel, target: Target) -> Result<Self, Unfit> {
         refused(target, image)?;
         let stored = components(image);
-        let whole =
-            ImagePixel { bits_stored: image.bits_allocated, high_bit: image.bits_allocated - 1, ..stored.clone() };
+        let whole = whole(&stored);
         let given = ImagePixel { planar: false, ..image.clone() };
         let written = ImagePixel { planar: false, photometric: target.photometric(image), ..image.clone() };
         Ok(Self { source: source.clone(), target, stored, whole: Some(whole), given, written })
@@ -84,7 +83,10 @@ impl Transcoder {
         let given = ImagePixel { planar: false, photometric, high_bit: image.bits_stored - 1, ..image.clone() };
         refused(target, &given)?;
         let written = ImagePixel { photometric: target.photometric(&given), ..given.clone() };
-        Ok(Self { source: source.clone(), target, stored: image.clone(), whole: None, given, written })
+        // Of what is colour, or not told by the lowest bits, nothing can be said.
+        let is_plain = image.samples_per_pixel == 1 && image.high_bit + 1 == image.bits_stored;
+        let whole = (is_plain && loses(source, image).is_none()).then(|| whole(image));
+        Ok(Self { source: source.clone(), target, stored: image.clone(), whole, given, written })
     }
 
     pub fn target(&self) -> Target {
@@ -141,6 +143,11 @@ fn refused(target: Target, image: &ImagePixel) -> Result<(), Unfit> {
     target.refusal(image).map_or(Ok(()), |reason| Err(Unfit::Layout(reason)))
 }
 
+/// An image of the same containers, of which all bits are stored.
+fn whole(image: &ImagePixel) -> ImagePixel {
+    ImagePixel { bits_stored: image.bits_allocated, high_bit: image.bits_allocated - 1, ..image.clone() }
+}
+
 /// An image of the same samples that mean nothing.
 fn components(image: &ImagePixel) -> ImagePixel {
     let photometric = match image.samples_per_pixel {
@@ -195,6 +202,10 @@ mod tests {
     fn an_overlay_in_the_high_bits_keeps_the_image_as_it_is() {
         let transcoder = Transcoder::new(&TransferSyntax::explicit_little(), &image(1, 6), Lossless::Rle);
         let transcoder = transcoder.expect("fits");
+        assert!(transcoder.frame(&[1, 2, 3, 63]).is_ok());
+        assert!(matches!(transcoder.frame(&[1, 2, 3, 64]), Err(Unfit::HighBits)));
+        let lossy = Target::Lossy(Lossy::HtJpeg2000 { quality: 90 });
+        let transcoder = Transcoder::for_reader(&TransferSyntax::explicit_little(), &image(1, 6), lossy).expect("fits");
         assert!(transcoder.frame(&[1, 2, 3, 63]).is_ok());
         assert!(matches!(transcoder.frame(&[1, 2, 3, 64]), Err(Unfit::HighBits)));
     }

@@ -14,6 +14,7 @@ pub(super) struct Band {
 
 /// Appends the packet of one resolution of one component.
 pub(super) fn write(bands: &[Band], out: &mut Vec<u8>) {
+    out.reserve(bands.iter().map(|band| band.data.len() + 8 * band.lengths.len()).sum());
     let mut bits = Bits { bytes: out, cache: 0, room: 8 };
     bits.put(1, 1);
     bands.iter().for_each(|band| header(band, &mut bits));

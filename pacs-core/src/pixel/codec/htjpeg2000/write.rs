@@ -36,7 +36,7 @@ const RPCL: u8 = 2;
 pub(in crate::pixel) fn encode(
     image: &ImagePixel,
     quality: Option<u8>,
-    samples: &[i32],
+    samples: Vec<i32>,
 ) -> Result<Vec<u8>, PixelError> {
     let shape = Shape {
         columns: image.columns.into(),
@@ -77,7 +77,7 @@ fn step(quality: u8, bits_stored: u8) -> f64 {
 }
 
 /// Sub-bands of all components, of whole numbers.
-fn reversible(samples: &[i32], shape: &Shape, levels: u32) -> Vec<Vec<i32>> {
+fn reversible(samples: Vec<i32>, shape: &Shape, levels: u32) -> Vec<Vec<i32>> {
     let mut planes = planes(samples, shape);
     let mut scratch = Vec::new();
     for plane in &mut planes {
@@ -87,7 +87,7 @@ fn reversible(samples: &[i32], shape: &Shape, levels: u32) -> Vec<Vec<i32>> {
 }
 
 /// Sub-bands of all components, in steps.
-fn quantised(samples: &[i32], shape: &Shape, levels: u32) -> Vec<Vec<i32>> {
+fn quantised(samples: Vec<i32>, shape: &Shape, levels: u32) -> Vec<Vec<i32>> {
     let mut scratch = Vec::new();
     let quantise = |mut plane: Vec<f32>| {
         halve(&mut plane, shape, levels, |rows| irreversible::forward(rows, &mut scratch));
@@ -125,10 +125,11 @@ fn size(shape: &Shape, level: u32) -> (usize, usize) {
 }
 
 /// Each component by itself, around zero, and transformed (§G.1, §G.2).
-fn planes(samples: &[i32], shape: &Shape) -> Vec<Vec<i32>> {
+fn planes(mut samples: Vec<i32>, shape: &Shape) -> Vec<Vec<i32>> {
     let half = if shape.signed { 0 } else { 1 << (shape.precision - 1) };
     if shape.components != 3 {
-        return vec![samples.iter().map(|sample| sample - half).collect()];
+        samples.iter_mut().for_each(|sample| *sample -= half);
+        return vec![samples];
     }
     let pixels = samples.as_chunks::<3>().0;
     let plane = |value: &dyn Fn([i32; 3]) -> i32| pixels.iter().map(|&pixel| value(pixel)).collect();
@@ -143,7 +144,7 @@ fn planes(samples: &[i32], shape: &Shape) -> Vec<Vec<i32>> {
 }
 
 /// As [`planes`], for the irreversible transform (§G.3).
-fn planes_of_reals(samples: &[i32], shape: &Shape) -> Vec<Vec<f32>> {
+fn planes_of_reals(samples: Vec<i32>, shape: &Shape) -> Vec<Vec<f32>> {
     if !shape.colour_transform {
         let planes = planes(samples, shape).into_iter();
         return planes.map(|plane| plane.into_iter().map(|sample| sample as f32).collect()).collect();
@@ -246,7 +247,8 @@ fn guard_bits(planes: &[Vec<i32>], shape: &Shape, levels: u32) -> u32 {
 
 fn band(encoder: &mut BlockEncoder, plane: &[i32], shape: &Shape, area: &Area, guard: u32) -> Band {
     let (across, down) = (area.columns.div_ceil(SIDE), area.rows.div_ceil(SIDE));
-    let (mut data, mut lengths) = (Vec::new(), Vec::new());
+    let mut data = Vec::with_capacity(area.columns * area.rows);
+    let mut lengths = Vec::with_capacity(across * down);
     for (block_y, block_x) in (0..down).flat_map(|y| (0..across).map(move |x| (y, x))) {
         let (x, y) = (block_x * SIDE, block_y * SIDE);
         let (width, height) = (SIDE.min(area.columns - x), SIDE.min(area.rows - y));
@@ -258,7 +260,8 @@ fn band(encoder: &mut BlockEncoder, plane: &[i32], shape: &Shape, area: &Area, g
 
 fn codestream(shape: &Shape, levels: u32, guard: u32, parts: &[Vec<u8>]) -> Vec<u8> {
     const SOT_AND_SOD: usize = 14;
-    let mut out = vec![0xFF, 0x4F];
+    let mut out = Vec::with_capacity(parts.iter().map(|part| part.len() + SOT_AND_SOD + 8).sum::<usize>() + 200);
+    out.extend([0xFF, 0x4F]);
     let largest = (0..=levels).flat_map(|r| bands_of(shape, levels, r)).map(|area| exponent(shape, &area)).max();
     segment(&mut out, 0x51, &siz(shape));
     segment(&mut out, 0x50, &cap(guard + largest.unwrap_or_default() - 1, shape.loss.is_some()));

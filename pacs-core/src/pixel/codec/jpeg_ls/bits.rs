@@ -18,6 +18,16 @@ impl<'a> Bits<'a> {
 
     /// Makes at least 57 bits valid while there is data; past its end the bits are 0.
     fn fill(&mut self) {
+        while self.valid <= 32
+            && !self.after_ff
+            && let Some((&word, rest)) = self.rest.split_first_chunk()
+            && !word.contains(&0xFF)
+        {
+            // Four bytes at once, where nothing is stuffed.
+            self.rest = rest;
+            self.cache |= u64::from(u32::from_be_bytes(word)) << (32 - self.valid);
+            self.valid += 32;
+        }
         while self.valid <= 56 {
             let Some((&byte, rest)) = self.rest.split_first() else { return };
             self.rest = rest;
@@ -42,7 +52,7 @@ impl<'a> Bits<'a> {
     /// Counts zeros up to the next one, which is taken too; `None` if more than `most` (at most 56) come first.
     #[inline]
     pub fn zeros(&mut self, most: u32) -> Option<u32> {
-        if self.valid < 57 {
+        if self.cache.leading_zeros() as i32 >= self.valid {
             self.fill();
         }
         let zeros = self.cache.leading_zeros();

@@ -258,7 +258,10 @@ fn initial_sum(range: i32) -> i32 {
 /// The smallest k with `count << k >= sum`; errors have at most 16 bits, so it stays below 17.
 #[inline]
 fn golomb_parameter(count: i32, sum: i32) -> u32 {
-    (0..16).find(|&k| (count as u32) << k >= sum as u32).unwrap_or(16)
+    let (count, sum) = (count as u32, sum as u32);
+    // Shifted so far, both have as many bits.
+    let k = count.leading_zeros().saturating_sub(sum.leading_zeros());
+    (k + u32::from(count << k < sum)).min(16)
 }
 
 #[cfg(test)]
@@ -272,6 +275,16 @@ mod tests {
         assert_eq!(of(12, 0), [18, 67, 276]);
         assert_eq!(of(16, 0), [18, 67, 276]);
         assert_eq!(of(8, 3), [12, 22, 42]);
+    }
+
+    #[test]
+    fn the_golomb_parameter_is_the_smallest_that_shifts_the_count_to_the_sum() {
+        for count in 1..70 {
+            for sum in [0, 1, 2, 3, 4, 5, 7, 8, 9, 63, 64, 65, 1000, 4095, 4096, 65_535 * 64] {
+                let smallest = (0..16).find(|k| count << k >= sum).unwrap_or(16);
+                assert_eq!(golomb_parameter(count, sum), smallest, "{count}, {sum}");
+            }
+        }
     }
 
     #[test]

@@ -114,6 +114,10 @@ impl Neighbours {
     }
 }
 
+fn out_of_range() -> PixelError {
+    PixelError::codec("a code word is too long, or an error value out of range")
+}
+
 struct Decoder<'a> {
     bits: Bits<'a>,
     parameters: Parameters,
@@ -144,7 +148,7 @@ impl<'a> Decoder<'a> {
             match self.context(near) {
                 0 => x = self.run(line, x)?,
                 context => {
-                    line.current[x] = self.regular(near, context)?;
+                    line.current[x] = self.regular(near, context).ok_or_else(out_of_range)?;
                     x += 1;
                 }
             }
@@ -163,7 +167,7 @@ impl<'a> Decoder<'a> {
             }
             for line in &mut *lines {
                 let near = Neighbours::of(line, x);
-                line.current[x] = self.regular(near, self.context(near))?;
+                line.current[x] = self.regular(near, self.context(near)).ok_or_else(out_of_range)?;
             }
             x += 1;
         }
@@ -177,7 +181,7 @@ impl<'a> Decoder<'a> {
 
     /// One sample in regular mode.
     #[inline]
-    fn regular(&mut self, near: Neighbours, context: i32) -> Result<i32, PixelError> {
+    fn regular(&mut self, near: Neighbours, context: i32) -> Option<i32> {
         let parameters = self.parameters;
         let index = context.unsigned_abs() as usize;
         let k = self.contexts[index].k();
@@ -187,23 +191,20 @@ impl<'a> Decoder<'a> {
         let predicted = (near.predict() + correction).clamp(0, parameters.largest);
         let error = context_of.unmap(mapped, k, parameters.near);
         context_of.update(error, &parameters);
-        Ok(parameters.reconstruct(predicted, if context < 0 { -error } else { error }))
+        Some(parameters.reconstruct(predicted, if context < 0 { -error } else { error }))
     }
 
-    /// A limited-length Golomb code word (T.87 §A.5.3).
+    /// A limited-length Golomb code word (T.87 §A.5.3); `None` where there is none, or one that cannot come from an encoder.
     #[inline]
-    fn golomb(&mut self, k: u32, limit: u32) -> Result<i32, PixelError> {
+    fn golomb(&mut self, k: u32, limit: u32) -> Option<i32> {
         let escape = limit - self.parameters.qbpp - 1;
-        let zeros = self.bits.zeros(escape).ok_or_else(|| PixelError::codec("a code word is too long"))?;
+        let zeros = self.bits.zeros(escape)?;
         let value = match zeros < escape {
             true => zeros << k | self.bits.take(k),
             false => self.bits.take(self.parameters.qbpp) + 1,
         };
-        // A larger value cannot come from an encoder; refused so that no sum overflows.
-        match value as i32 {
-            value if value <= 2 * self.parameters.range => Ok(value),
-            _ => Err(PixelError::codec("an error value is out of range")),
-        }
+        // A larger value is refused so that no sum overflows.
+        Some(value as i32).filter(|value| *value <= 2 * self.parameters.range)
     }
 
     /// A run of one component from `x`; returns where the line goes on.
@@ -217,7 +218,7 @@ impl<'a> Decoder<'a> {
         }
         let b = line.above[x];
         let alike = (a - b).abs() <= self.parameters.near;
-        let error = self.interruption(alike, line.run_index)?;
+        let error = self.interruption(alike, line.run_index).ok_or_else(out_of_range)?;
         line.current[x] = match alike {
             true => self.parameters.reconstruct(a, error),
             false => self.parameters.reconstruct(b, if a > b { -error } else { error }),
@@ -238,7 +239,7 @@ impl<'a> Decoder<'a> {
             line.current[x..end].fill(a);
             if end <= columns {
                 let b = line.above[end];
-                let error = self.interruption(false, run_index)?;
+                let error = self.interruption(false, run_index).ok_or_else(out_of_range)?;
                 line.current[end] = self.parameters.reconstruct(b, if a > b { -error } else { error });
             }
         }
@@ -272,12 +273,12 @@ impl<'a> Decoder<'a> {
     }
 
     /// Error of the sample that ends a run (T.87 §A.7.2).
-    fn interruption(&mut self, alike: bool, run_index: usize) -> Result<i32, PixelError> {
+    fn interruption(&mut self, alike: bool, run_index: usize) -> Option<i32> {
         let k = self.run_contexts[usize::from(alike)].k();
         let mapped = self.golomb(k, self.parameters.limit - u32::from(RUN_BITS[run_index]) - 1)?;
         let context = &mut self.run_contexts[usize::from(alike)];
         let error = context.unmap(mapped, k);
         context.update(error, mapped, self.parameters.reset);
-        Ok(error)
+        Some(error)
     }
 }

@@ -75,9 +75,12 @@ impl Encoder {
     fn golomb(&mut self, mapped: u32, k: u32, limit: u32) {
         let escape = limit - self.parameters.qbpp - 1;
         let high = mapped >> k;
-        if high < escape {
+        let word = 1 << k | mapped & ((1 << k) - 1);
+        if high < escape && high + k < 32 {
+            self.bits.put(word, high + k + 1);
+        } else if high < escape {
             self.bits.zeros(high);
-            self.bits.put(1 << k | mapped & ((1 << k) - 1), k + 1);
+            self.bits.put(word, k + 1);
         } else {
             self.bits.zeros(escape);
             self.bits.put(1 << self.parameters.qbpp | (mapped - 1), self.parameters.qbpp + 1);
@@ -138,9 +141,11 @@ impl Encoder {
 #[derive(Default)]
 struct Bits {
     bytes: Vec<u8>,
-    /// Bits not yet written, right-aligned; fewer than 8 between calls.
+    /// Bits not yet written, right-aligned; fewer than 32 between calls.
     cache: u64,
     held: u32,
+    /// The last byte was 0xFF.
+    is_stuffed: bool,
 }
 
 impl Bits {
@@ -149,12 +154,28 @@ impl Bits {
     fn put(&mut self, value: u32, count: u32) {
         self.cache = self.cache << count | u64::from(value);
         self.held += count;
-        while self.held >= self.width() {
-            let width = self.width();
-            self.held -= width;
-            self.bytes.push((self.cache >> self.held) as u8);
-            self.cache &= (1 << self.held) - 1;
+        if self.held >= 32 {
+            self.word();
         }
+    }
+
+    /// The first 32 bits, or those of them that fit four bytes.
+    #[inline]
+    fn word(&mut self) {
+        let word = ((self.cache >> (self.held - 32)) as u32).to_be_bytes();
+        if self.is_stuffed || word.contains(&0xFF) {
+            return (0..4).for_each(|_| self.byte());
+        }
+        self.bytes.extend_from_slice(&word);
+        self.held -= 32;
+    }
+
+    fn byte(&mut self) {
+        let width = if self.is_stuffed { 7 } else { 8 };
+        self.held -= width;
+        let byte = (self.cache >> self.held & ((1 << width) - 1)) as u8;
+        self.bytes.push(byte);
+        self.is_stuffed = byte == 0xFF;
     }
 
     fn zeros(&mut self, count: u32) {
@@ -163,18 +184,19 @@ impl Bits {
         }
     }
 
-    /// Of the next byte.
-    #[inline]
-    fn width(&self) -> u32 {
-        if self.bytes.last() == Some(&0xFF) { 7 } else { 8 }
-    }
-
     /// Fills the last byte with zeros; it is never 0xFF, for a marker follows.
     fn finish(mut self) -> Vec<u8> {
-        if self.held > 0 || self.bytes.last() == Some(&0xFF) {
-            self.put(0, self.width() - self.held);
+        let width = |is_stuffed| if is_stuffed { 7 } else { 8 };
+        while self.held >= width(self.is_stuffed) {
+            self.byte();
         }
-        if self.bytes.last() == Some(&0xFF) {
+        if self.held > 0 || self.is_stuffed {
+            let missing = width(self.is_stuffed) - self.held;
+            self.cache <<= missing;
+            self.held += missing;
+            self.byte();
+        }
+        if self.is_stuffed {
             self.bytes.push(0);
         }
         self.bytes
