@@ -18,7 +18,7 @@ use pacs_core::{Failure, Uid};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use storage::{ArchiveError, Event, EventKind};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 const BATCH: u32 = 256;
 const DEFAULT_LIMIT: u32 = 100;
@@ -105,14 +105,19 @@ async fn list(web: &Web, wanted: &Wanted) -> Result<Value, WebError> {
     Ok(json!({ "changes": found, "last": last, "done": done }))
 }
 
+/// A place among the streams of events, as long as it is held.
+pub fn subscription(web: &Web) -> Result<OwnedSemaphorePermit, WebError> {
+    let busy = |_| WebError::Refused(Failure::Unavailable, "too many subscribers".into());
+    Arc::clone(&web.subscribers).try_acquire_owned().map_err(busy)
+}
+
 /// Resumes after `Last-Event-ID` or `since`; without both, starts now.
 fn stream_of(
     web: &Web,
     headers: &HeaderMap,
     wanted: Wanted,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, ArchiveError>> + use<>>, WebError> {
-    let busy = |_| WebError::Refused(Failure::Unavailable, "too many subscribers".into());
-    let permit = Arc::clone(&web.subscribers).try_acquire_owned().map_err(busy)?;
+    let permit = subscription(web)?;
     let newest = web.archive.newest_event();
     let resume = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse::<i64>().ok());
     let now = *newest.borrow();

@@ -19,7 +19,7 @@
 //! | `routing` | what is sent on, and corrected on receipt, by rule; for administrators |
 //! | `viewer` | the built-in files |
 //! | `apps` | files of other viewers, from folders |
-//! | `media_type`, `multipart` | Accept and multipart/related, pure |
+//! | `media_type`, `multipart`, `xml` | Accept, multipart/related and the Native DICOM Model, pure |
 //! | `workers`, `decode`, `scan`, `convert` | work on pixels and bytes off the async threads, bounded |
 //! | `asked`, `resource`, `respond`, `cache`, `web` | what the services share |
 //! | `error` | failure → problem+json |
@@ -69,6 +69,7 @@ mod web;
 mod workers;
 mod workitems;
 mod worklist;
+mod xml;
 
 pub use config::WebConfig;
 pub use peers::Echo;

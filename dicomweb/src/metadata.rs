@@ -1,11 +1,13 @@
-//! Metadata of a study, series or instance in the DICOM JSON model (PS3.18 §10.4.1.1.2).
+//! Metadata of a study, series or instance in the DICOM JSON model, or as documents of the Native DICOM Model (PS3.18
+//! §10.4.1.1.2).
 
 use crate::{
     asked::Asked,
     error::WebError,
     resource::Resource,
-    respond::{cache_headers, entity_tag, is_held, json_type, not_modified},
+    respond::{Form, cache_headers, documents, entity_tag, is_held, not_modified},
     web::Web,
+    xml,
 };
 use axum::{
     http::{HeaderMap, header},
@@ -15,28 +17,33 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use memchr::memmem;
 use pacs_core::Failure;
+use serde_json::value::RawValue;
 use std::{io::Write, sync::Arc};
 use storage::{AuditAction, MetadataState, StoredInstance};
 
 pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
     let (web, resource) = (&asked.web, &asked.resource);
-    let content_type = json_type(&asked.accepted())?;
+    let form = Form::of(&asked.accepted())?;
     let study = resource.study()?;
     let base = asked.base()?;
     let Some(source) = Source::of(web, resource).await? else { return Err(resource.absent()) };
     web.archive.opened(study);
     asked.audit(AuditAction::Read, Some(study), "metadata").await;
-    let tag = entity_tag((&base, asked.uri.path(), resource.version_query(), source.position()));
+    let tag = entity_tag((&base, asked.uri.path(), resource.version_query(), source.position(), form == Form::Xml));
     if is_held(&asked.headers, &tag) {
         return Ok(not_modified(&tag));
     }
+    let links = Links::new("studies", &base, resource.version_query());
+    let Form::Json(content_type) = form else {
+        let body = body(source.text(web).await?, links, false).await?;
+        return Ok((cache_headers(&tag), in_xml(body).await?).into_response());
+    };
     let zipped = accepts_gzip(&asked.headers);
     // All that the body depends on, and not a hash of it: whoever names the host must not be able to make two alike.
     let key = format!("{:?} {} {base} {}", source.position(), zipped, asked.uri);
     let body = match web.bodies.get(&key) {
         Some(body) => body,
         None => {
-            let links = Links::new("studies", &base, resource.version_query());
             let body = body(source.text(web).await?, links, zipped).await?;
             if body.len() <= LARGEST_KEPT {
                 web.bodies.put(key, body.clone());
@@ -48,6 +55,18 @@ pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
     let encoding = AppendHeaders(encoding.into_iter().flatten().collect::<Vec<_>>());
     let vary = [(header::CONTENT_TYPE, content_type), (header::VARY, "accept-encoding")];
     Ok((encoding, vary, cache_headers(&tag), body).into_response())
+}
+
+/// A document for each item of a body. Each is read by itself: all together they would be many times the text.
+async fn in_xml(body: Bytes) -> Result<Response, WebError> {
+    let made = tokio::task::spawn_blocking(move || {
+        let items: Vec<&RawValue> = serde_json::from_slice(&body)?;
+        let documents = items.into_iter().map(|item| Ok(xml::write(&serde_json::from_str(item.get())?)));
+        documents.collect::<Result<Vec<_>, serde_json::Error>>()
+    });
+    let made = made.await.map_err(std::io::Error::other).and_then(|made| made.map_err(Into::into));
+    let made = made.map_err(|error| WebError::Refused(Failure::Internal, error.to_string()))?;
+    Ok(documents(made.into_iter()))
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {

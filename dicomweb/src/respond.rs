@@ -1,6 +1,6 @@
 //! Pieces of responses that several services share: conditional requests, byte ranges, streamed bodies.
 
-use crate::{convert, decode, error::WebError, media_type::Acceptable, multipart::Writer, web::Web};
+use crate::{convert, decode, error::WebError, media_type::Acceptable, multipart::Writer, web::Web, xml::DICOM_XML};
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -21,6 +21,8 @@ use storage::StoredInstance;
 
 /// What browsers may keep: nothing unless they ask again, so that rights are checked each time.
 pub const REVALIDATE: &str = "private, no-cache";
+/// What they must not keep at all.
+pub const NO_STORE: &str = "private, no-store";
 pub const DICOM_JSON: &str = "application/dicom+json";
 /// What the DICOM JSON model is sent as, the default first.
 pub const JSON_TYPES: [&str; 2] = [DICOM_JSON, "application/json"];
@@ -128,6 +130,13 @@ pub fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
     headers.extend(HeaderValue::from_str(value).map(|value| (name, value)));
 }
 
+/// As [`insert`], beside what the header has already.
+pub fn append(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.append(name, value);
+    }
+}
+
 /// Bytes in one part, or the stretch that a `Range` header asks for (RFC 9110 §14).
 pub fn ranged(web: &Web, request: &HeaderMap, content_type: &str, piece: Piece) -> Result<Response, WebError> {
     let len = piece.len().unwrap_or_default();
@@ -197,6 +206,43 @@ pub fn accepted(request: &HeaderMap, parameters: &[(String, String)]) -> Vec<Acc
     let headers = request.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let parameter = parameters.iter().find(|(name, _)| name == "accept").map(|(_, value)| value.as_str());
     crate::media_type::accept(headers, parameter)
+}
+
+/// How data sets leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One array, as this media type.
+    Json(&'static str),
+    /// A document of the Native DICOM Model each, in parts.
+    Xml,
+}
+
+/// What [`Form`]s are offered as, the default first.
+pub const FORMS: [&str; 3] = [JSON_TYPES[0], JSON_TYPES[1], "multipart/related; type=\"application/dicom+xml\""];
+
+impl Form {
+    /// The first acceptable, or 406.
+    pub fn of(accepted: &[Acceptable]) -> Result<Self, WebError> {
+        let choose = |a: &Acceptable| {
+            let json = JSON_TYPES.into_iter().find(|t| !a.multipart && a.media.covers(t));
+            json.map(Self::Json).or_else(|| a.media.covers(DICOM_XML).then_some(Self::Xml))
+        };
+        accepted.iter().find_map(choose).ok_or_else(|| WebError::not_acceptable(&FORMS.join(", ")))
+    }
+}
+
+/// Documents in parts; the client asks for them by one type (PS3.18 §8.6.1.1.2).
+pub fn documents(documents: impl Iterator<Item = Vec<u8>>) -> Response {
+    let writer = Writer::new(rand::random());
+    let mut body = Vec::new();
+    for document in documents {
+        body.extend_from_slice(&writer.head(DICOM_XML, None, Some(document.len() as u64)));
+        body.extend_from_slice(&document);
+    }
+    body.extend_from_slice(&writer.close());
+    let mut response = Body::from(body).into_response();
+    insert(response.headers_mut(), header::CONTENT_TYPE, &writer.content_type(DICOM_XML));
+    response
 }
 
 /// The JSON type to answer with, or 406.

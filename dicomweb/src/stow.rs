@@ -1,18 +1,22 @@
 //! STOW-RS: store instances (PS3.18 §10.5).
 //!
-//! Each part streams into the archive as it arrives; a part that fails does not touch the others.
+//! Each part streams into the archive as it arrives; a part that fails does not touch the others. Metadata with bulk data
+//! is put together to instances first.
 
+mod composed;
+mod jpeg;
 mod report;
 mod upload;
 
 use crate::{
     auth::Caller,
     error::WebError,
-    media_type::MediaType,
+    media_type::{Acceptable, MediaType},
     multipart::{Event, Headers, MultipartError, Reader},
     resource::Resource,
-    respond::DICOM_JSON,
+    respond::{DICOM_JSON, JSON_TYPES, accepted},
     web::Web,
+    xml::{self, DICOM_XML},
 };
 use axum::{
     body::{Body, BodyDataStream},
@@ -21,15 +25,24 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use composed::{Composition, Model};
 use futures::StreamExt;
 use pacs_core::Failure;
+use serde_json::Value;
 use std::time::Duration;
 use storage::Expected;
 use upload::Uploads;
 
 const DICOM: &str = "application/dicom";
-/// Media types of a request: instances in parts, or one.
-pub const TAKEN: [&str; 2] = ["multipart/related; type=\"application/dicom\"", DICOM];
+/// Media types of a request: instances in parts, or one; metadata with bulk data, or without.
+pub const TAKEN: [&str; 6] = [
+    "multipart/related; type=\"application/dicom\"",
+    DICOM,
+    "multipart/related; type=\"application/dicom+json\"",
+    "multipart/related; type=\"application/dicom+xml\"",
+    DICOM_JSON,
+    DICOM_XML,
+];
 
 pub async fn store(
     State(web): State<Web>,
@@ -40,16 +53,39 @@ pub async fn store(
     take(&web, &caller, request, Expected { study: resource.parent().cloned(), ..Expected::default() }).await
 }
 
+/// `PUT` of one instance: the current version from now on, whatever is held under its UID; an extension.
+pub async fn put(
+    State(web): State<Web>,
+    caller: Caller,
+    resource: Resource,
+    request: Request,
+) -> Result<Response, WebError> {
+    let (study, _, sop_instance) = resource.identity()?;
+    let expected = Expected {
+        study: Some(study.clone()),
+        sop_instance: Some(sop_instance.clone()),
+        is_replacement: true,
+        ..Expected::default()
+    };
+    if !matches!(form(request.headers())?, Form::Single) {
+        return Err(WebError::Refused(Failure::UnsupportedMediaType, format!("send one instance as {DICOM}")));
+    }
+    take(&web, &caller, request, expected).await
+}
+
 /// Takes in the instances that a request brings, if they are what is expected.
 pub async fn take(web: &Web, caller: &Caller, request: Request, expected: Expected) -> Result<Response, WebError> {
     let (parts, body) = request.into_parts();
     let base = web.base(&parts.uri, &parts.headers)?;
+    let answer = answer_form(&parts.headers)?;
     let mut source = Source::new(web, body);
     let study = expected.study.clone();
     let mut uploads = Uploads::new(web, caller, expected);
     let outcome = match form(&parts.headers)? {
         Form::Multipart(reader) => read_parts(&mut source, reader, &mut uploads).await,
         Form::Single => read_single(&mut source, &mut uploads).await,
+        Form::Composed(reader) => compose_parts(web, &mut source, reader, &mut uploads).await,
+        Form::Metadata(model) => compose_single(web, &mut source, model, &mut uploads).await,
     };
     let reports = uploads.finish().await;
     if reports.is_empty() {
@@ -59,13 +95,37 @@ pub async fn take(web: &Web, caller: &Caller, request: Request, expected: Expect
     if let Err(error) = outcome {
         tracing::warn!(%error, "an upload broke off");
     }
-    let body = report::write(&reports, &base, study.as_ref());
-    Ok((report::status(&reports), [(header::CONTENT_TYPE, DICOM_JSON)], body).into_response())
+    let told = report::write(&reports, &base, study.as_ref());
+    let status = report::status(&reports);
+    Ok(match answer {
+        // One document, alone as PS3.18 §10.5.3 has it, or as the one part of several.
+        Answer::Xml => (status, [(header::CONTENT_TYPE, DICOM_XML)], xml::write(&told)).into_response(),
+        Answer::Json => (status, [(header::CONTENT_TYPE, DICOM_JSON)], Value::Object(told).to_string()).into_response(),
+    })
+}
+
+enum Answer {
+    Json,
+    Xml,
+}
+
+/// How the client wants to be told; JSON where it takes that.
+fn answer_form(headers: &HeaderMap) -> Result<Answer, WebError> {
+    let of = |one: &Acceptable| {
+        let is_json = JSON_TYPES.into_iter().any(|kind| one.media.covers(kind));
+        is_json.then_some(Answer::Json).or_else(|| one.media.covers(DICOM_XML).then_some(Answer::Xml))
+    };
+    let available = || WebError::not_acceptable(&[JSON_TYPES[0], JSON_TYPES[1], DICOM_XML].join(", "));
+    accepted(headers, &[]).iter().find_map(of).ok_or_else(available)
 }
 
 enum Form {
     Multipart(Reader),
     Single,
+    /// Metadata and bulk data in parts.
+    Composed(Reader),
+    /// Metadata that needs none.
+    Metadata(Model),
 }
 
 fn form(headers: &HeaderMap) -> Result<Form, WebError> {
@@ -74,16 +134,24 @@ fn form(headers: &HeaderMap) -> Result<Form, WebError> {
     if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(refused("send the body without Content-Encoding"));
     }
-    let takes = format!("send {}", TAKEN.join(", or one instance as "));
+    let takes = format!("send {}", TAKEN.join(", or "));
     let media = text(header::CONTENT_TYPE).and_then(MediaType::parse).ok_or_else(|| refused(&takes))?;
-    match media.essence.as_str() {
-        DICOM => Ok(Form::Single),
-        "multipart/related" if media.parameter("type").is_none_or(is_dicom) => {
-            let reader = Reader::new(media.parameter("boundary").unwrap_or_default());
-            Ok(Form::Multipart(reader.map_err(broken)?))
-        }
-        _ => Err(refused(&takes)),
+    if media.essence == DICOM {
+        return Ok(Form::Single);
     }
+    if let Some(model) = Model::of(&media) {
+        return Ok(Form::Metadata(model));
+    }
+    if media.essence != "multipart/related" {
+        return Err(refused(&takes));
+    }
+    let root = media.parameter("type").and_then(MediaType::parse);
+    let is_composed = root.as_ref().is_some_and(|root| Model::of(root).is_some());
+    if !is_composed && !media.parameter("type").is_none_or(is_dicom) {
+        return Err(refused(&takes));
+    }
+    let reader = Reader::new(media.parameter("boundary").unwrap_or_default()).map_err(broken)?;
+    Ok(if is_composed { Form::Composed(reader) } else { Form::Multipart(reader) })
 }
 
 fn is_dicom(content_type: &str) -> bool {
@@ -148,6 +216,43 @@ fn refusal(headers: &Headers) -> Option<Failure> {
     is_other.then_some(Failure::UnsupportedMediaType)
 }
 
+/// Nothing is stored before all has come: bulk data may be of any instance.
+async fn compose_parts(
+    web: &Web,
+    source: &mut Source,
+    mut reader: Reader,
+    uploads: &mut Uploads<'_>,
+) -> Result<(), WebError> {
+    let mut composition = Composition::new(web);
+    loop {
+        match reader.next().map_err(broken)? {
+            Event::Part(headers) => composition.begin(&headers).await?,
+            Event::Data(bytes) => composition.write(&bytes).await?,
+            Event::PartEnd => composition.end()?,
+            Event::End => return composition.store(uploads).await,
+            Event::NeedMore => match source.next().await? {
+                Some(bytes) => reader.feed(&bytes),
+                None => return reader.finish().map_err(broken),
+            },
+        }
+    }
+}
+
+async fn compose_single(
+    web: &Web,
+    source: &mut Source,
+    model: Model,
+    uploads: &mut Uploads<'_>,
+) -> Result<(), WebError> {
+    let mut composition = Composition::new(web);
+    composition.begin_metadata(model);
+    while let Some(bytes) = source.next().await? {
+        composition.write(&bytes).await?;
+    }
+    composition.end()?;
+    composition.store(uploads).await
+}
+
 async fn read_single(source: &mut Source, uploads: &mut Uploads<'_>) -> Result<(), WebError> {
     uploads.begin(None).await;
     while let Some(bytes) = source.next().await? {
@@ -164,7 +269,7 @@ mod tests {
 
     fn check(content_type: &str, expected: Result<bool, u16>) {
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap())]);
-        let found = form(&headers).map(|form| matches!(form, Form::Multipart(_)));
+        let found = form(&headers).map(|form| matches!(form, Form::Multipart(_) | Form::Composed(_)));
         assert_eq!(found.map_err(|error| error.failure().http()), expected, "{content_type}");
     }
 
@@ -174,11 +279,14 @@ mod tests {
         check("multipart/related; boundary=\"b b\"; type=application/dicom", Ok(true));
         check("multipart/related; boundary=b", Ok(true));
         check("application/dicom", Ok(false));
+        check("multipart/related; type=\"application/dicom+json\"; boundary=b", Ok(true));
+        check("multipart/related; type=\"application/dicom+xml\"; boundary=b", Ok(true));
+        check("application/dicom+json", Ok(false));
     }
 
     #[test]
     fn anything_else_is_415_and_a_missing_boundary_400() {
-        check("multipart/related; type=\"application/dicom+json\"; boundary=b", Err(415));
+        check("multipart/related; type=\"image/jpeg\"; boundary=b", Err(415));
         check("multipart/form-data; boundary=b", Err(415));
         check("text/plain", Err(415));
         check("multipart/related; type=\"application/dicom\"", Err(400));

@@ -3,12 +3,14 @@
 
 use crate::{
     auth::Right,
-    bulkdata, frames, metadata, non_patient, qido,
+    bulkdata, frames, metadata, non_patient,
+    qido::{self, EVENT_STREAM},
     rendered::{self, RENDERED, THUMBNAIL},
-    respond::JSON_TYPES,
+    respond::{FORMS, JSON_TYPES},
     stow, wado,
     web::Web,
     workitems,
+    xml::DICOM_XML,
 };
 use axum::{
     Extension, Router,
@@ -17,12 +19,13 @@ use axum::{
     http::Method,
     routing::{MethodFilter, MethodRouter, on},
 };
-use pacs_core::{TransferSyntax, sop_class::NonPatient, transfer_syntax::REGISTERED};
+use pacs_core::{TransferSyntax, query::Level, sop_class::NonPatient, transfer_syntax::REGISTERED};
 use std::collections::BTreeSet;
 
 /// A workitem names every instance that is its input.
 const MAX_WORKITEM: usize = 4 << 20;
 
+const PATIENTS: &str = "/patients";
 const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
 
 /// What a client may ask.
@@ -39,9 +42,10 @@ pub struct Transaction {
 
 impl Transaction {
     /// Where it is specified; an extension is not.
-    pub const fn section(&self) -> Option<&'static str> {
+    pub fn section(&self) -> Option<&'static str> {
         match self.kind {
-            Kind::Delete => None,
+            Kind::Delete | Kind::Count | Kind::Put => None,
+            Kind::Search if self.path == PATIENTS => None,
             _ if self.is_non_patient => Some("PS3.18 Chapter 12"),
             _ if self.kind.is_of_workitems() => Some("PS3.18 Chapter 11"),
             Kind::Search => Some("PS3.18 §10.6"),
@@ -55,6 +59,7 @@ impl Transaction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Search,
+    Count,
     Retrieve,
     Metadata,
     Rendered,
@@ -62,6 +67,8 @@ pub enum Kind {
     Frames,
     BulkData,
     Store,
+    /// One instance, as the current version.
+    Put,
     Delete,
     SearchNonPatient,
     RetrieveNonPatient,
@@ -80,7 +87,7 @@ impl Kind {
     pub fn method(self) -> Method {
         match self {
             Self::Store | Self::CreateWorkitem | Self::ActOnWorkitem | Self::Subscribe => Method::POST,
-            Self::ChangeWorkitemState => Method::PUT,
+            Self::ChangeWorkitemState | Self::Put => Method::PUT,
             Self::Delete | Self::Unsubscribe => Method::DELETE,
             _ => Method::GET,
         }
@@ -89,12 +96,13 @@ impl Kind {
     /// What its caller must be allowed to.
     pub const fn right(self) -> Right {
         match self {
-            Self::Search | Self::SearchNonPatient => Right::Search,
+            Self::Search | Self::Count | Self::SearchNonPatient => Right::Search,
             Self::SearchWorkitems | Self::RetrieveWorkitem => Right::Search,
             Self::Store | Self::CreateWorkitem | Self::ActOnWorkitem | Self::ChangeWorkitemState => Right::Store,
             // Who hears takes the events of the subscriber.
             Self::Subscribe | Self::Unsubscribe | Self::OpenChannel => Right::Store,
-            Self::Delete => Right::Delete,
+            // Who replaces what is seen takes the other from sight.
+            Self::Delete | Self::Put => Right::Delete,
             _ => Right::Read,
         }
     }
@@ -103,6 +111,7 @@ impl Kind {
     pub fn takes(self) -> Vec<String> {
         match self {
             Self::Store => stow::TAKEN.map(str::to_owned).to_vec(),
+            Self::Put => vec![wado::DICOM.to_owned()],
             Self::CreateWorkitem | Self::ActOnWorkitem | Self::ChangeWorkitemState => {
                 JSON_TYPES.map(str::to_owned).to_vec()
             }
@@ -129,9 +138,12 @@ impl Kind {
         let json = || JSON_TYPES.map(str::to_owned).to_vec();
         let multipart = |essence: &str| format!("multipart/related; type=\"{essence}\"");
         match self {
-            Self::Search | Self::SearchNonPatient | Self::Metadata => json(),
+            Self::Search => FORMS.into_iter().chain([EVENT_STREAM]).map(str::to_owned).collect(),
+            Self::Metadata => FORMS.map(str::to_owned).to_vec(),
+            Self::Count => vec![JSON_TYPES[1].to_owned()],
+            Self::SearchNonPatient => json(),
             Self::SearchWorkitems | Self::RetrieveWorkitem => json(),
-            Self::Store => vec![JSON_TYPES[0].to_owned()],
+            Self::Store | Self::Put => [JSON_TYPES[0], JSON_TYPES[1], DICOM_XML].map(str::to_owned).to_vec(),
             Self::Retrieve => vec![multipart(wado::DICOM), wado::DICOM.to_owned()],
             Self::RetrieveNonPatient => {
                 vec![wado::DICOM.to_owned(), multipart(wado::DICOM), JSON_TYPES[0].to_owned()]
@@ -150,7 +162,9 @@ impl Kind {
     /// Query parameters; those of a search are attributes too.
     pub const fn parameters(self) -> &'static [&'static str] {
         match self {
-            Self::Search | Self::SearchWorkitems => &["accept", "limit", "offset", "fuzzymatching", "includefield"],
+            Self::Search => SEARCH,
+            Self::Count => &["fuzzymatching", "emptyvaluematching"],
+            Self::SearchWorkitems => &["accept", "limit", "offset", "fuzzymatching", "includefield"],
             Self::SearchNonPatient => &["accept", "limit", "offset", "includefield"],
             Self::Retrieve | Self::Metadata | Self::Frames | Self::BulkData => &["accept", "version", "asOf"],
             Self::Rendered | Self::Thumbnail => &["accept", "version", "asOf", "viewport", "window", "quality"],
@@ -159,10 +173,14 @@ impl Kind {
             Self::CreateWorkitem => &["AffectedSOPInstanceUID"],
             Self::ActOnWorkitem => &["transaction-uid"],
             Self::Subscribe => &["deletionlock", "filter"],
-            Self::Store | Self::Delete | Self::ChangeWorkitemState | Self::Unsubscribe | Self::OpenChannel => &[],
+            Self::Store | Self::Put | Self::Delete | Self::ChangeWorkitemState => &[],
+            Self::Unsubscribe | Self::OpenChannel => &[],
         }
     }
 }
+
+const SEARCH: &[&str] =
+    &["accept", "limit", "offset", "fuzzymatching", "emptyvaluematching", "includefield", "orderby", "cursor"];
 
 /// Of single frames and of several, in whichever transfer syntax they are stored; decoded first.
 fn frame_types() -> Vec<&'static str> {
@@ -219,8 +237,10 @@ fn studies() -> Vec<Transaction> {
             "/studies/{study}/series/{series}/instances",
             qido::instances,
         ),
+        transaction("Search for Patients", Kind::Search, PATIENTS, qido::patients),
         transaction("Store Instances", Kind::Store, "/studies", stow::store),
         transaction("Store Study Instances", Kind::Store, "/studies/{study}", stow::store),
+        transaction("Put Instance", Kind::Put, INSTANCE, stow::put),
     ];
     for (what, path) in
         [("Study", "/studies/{study}"), ("Series", "/studies/{study}/series/{series}"), ("Instance", INSTANCE)]
@@ -228,7 +248,26 @@ fn studies() -> Vec<Transaction> {
         all.extend(retrievals(what, path));
     }
     all.extend(frames_and_bulk_data());
+    all.extend(counts());
     all
+}
+
+/// Each of a search, of its level.
+fn counts() -> impl Iterator<Item = Transaction> {
+    [
+        ("Patients", PATIENTS, Level::Patient),
+        ("Studies", "/studies", Level::Study),
+        ("Series", "/series", Level::Series),
+        ("Instances", "/instances", Level::Instance),
+        ("Study Series", "/studies/{study}/series", Level::Series),
+        ("Study Instances", "/studies/{study}/instances", Level::Instance),
+        ("Study Series Instances", "/studies/{study}/series/{series}/instances", Level::Instance),
+    ]
+    .into_iter()
+    .map(|(what, path, level)| {
+        let one = transaction(&format!("Count {what}"), Kind::Count, &format!("{path}/count"), qido::count);
+        Transaction { handler: one.handler.layer(Extension(level)), ..one }
+    })
 }
 
 fn retrievals(what: &str, path: &str) -> [Transaction; 5] {

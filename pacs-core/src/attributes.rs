@@ -5,6 +5,8 @@
 
 use crate::person_name::PersonName;
 use dicom_core::Tag;
+use dicom_core::dictionary::DataDictionary;
+use dicom_dictionary_std::StandardDataDictionary;
 use serde_json::{Map, Value};
 
 /// One data set, or one item of a sequence, of the DICOM JSON model. Cheap to copy.
@@ -105,6 +107,11 @@ impl<'a> Attributes<'a> {
 /// The JSON member name of a tag: eight upper-case hexadecimal digits.
 pub fn key(tag: Tag) -> String {
     format!("{:04X}{:04X}", tag.group(), tag.element())
+}
+
+/// The keyword of a tag (PS3.6); `None` for a private attribute, and for one that is not known.
+pub fn keyword(tag: Tag) -> Option<&'static str> {
+    StandardDataDictionary.by_tag(tag).map(|entry| entry.alias)
 }
 
 fn number(value: &Value) -> Option<f64> {

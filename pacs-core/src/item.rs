@@ -183,7 +183,7 @@ pub enum Content {
     Items(Vec<Item>),
 }
 
-fn content(vr: VR, element: &Value) -> Content {
+pub(crate) fn content(vr: VR, element: &Value) -> Content {
     if let Some(binary) = element.get("InlineBinary").and_then(Value::as_str) {
         return Content::Bytes(base64::engine::general_purpose::STANDARD.decode(binary).unwrap_or_default());
     }
@@ -244,7 +244,7 @@ fn drop_bulk_data(map: &mut Map<String, Value>) {
 }
 
 /// The tag that a member of DICOM JSON names.
-fn tag(name: &str) -> Option<Tag> {
+pub(crate) fn tag(name: &str) -> Option<Tag> {
     let number = u32::from_str_radix(name, 16).ok().filter(|_| name.len() == 8)?;
     Some(Tag((number >> 16) as u16, number as u16))
 }

@@ -11,7 +11,7 @@
 //! | [`part10`] | preamble and File Meta Information | PS3.10 §7.1 |
 //! | [`character_set`] | text as the sender meant it, and as the receiver can read it | PS3.5 §6.1 |
 //! | [`person_name`] | component groups, and what a name is found by: folded, in pinyin, by initials | PS3.5 §6.2.1 |
-//! | [`json`], [`attributes`] | the DICOM JSON model, written and read | PS3.18 Annex F |
+//! | [`json`], [`attributes`], [`from_json`] | the DICOM JSON model, written, read, and made a data set | PS3.18 Annex F |
 //! | [`item`] | a data set of that model that may be changed | PS3.18 Annex F |
 //! | [`worklist`] | orders as scheduled procedure steps | PS3.4 Annex K |
 //! | [`mpps`] | what is performed, and what that means for the order | PS3.4 Annex F |
@@ -42,6 +42,7 @@ pub mod deidentify;
 pub mod finding;
 pub mod fingerprint;
 pub mod frame_layout;
+pub mod from_json;
 pub mod geometry;
 pub mod instance;
 pub mod item;

@@ -1,8 +1,7 @@
 //! The text of a conformance statement (PS3.2): numbered sections, paragraphs and tables, in Markdown.
 
+use crate::attributes::keyword;
 use dicom_core::Tag;
-use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
-use dicom_dictionary_std::StandardDataDictionary;
 
 /// A statement that is being written.
 #[derive(Debug, Default)]
@@ -58,7 +57,7 @@ pub fn code(text: impl std::fmt::Display) -> String {
 
 /// The keyword of an attribute and its tag.
 pub fn attribute_name(tag: Tag) -> String {
-    let keyword = StandardDataDictionary.by_tag(tag).map_or("Private", |entry| entry.alias());
+    let keyword = keyword(tag).unwrap_or("Private");
     format!("{keyword} ({:04X},{:04X})", tag.group(), tag.element())
 }
 

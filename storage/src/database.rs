@@ -28,6 +28,7 @@ pub(crate) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (14, "open_jobs", include_str!("../migrations/0014_open_jobs.sql")),
     (15, "quarantine", include_str!("../migrations/0015_quarantine.sql")),
     (16, "web_subscribers", include_str!("../migrations/0016_web_subscribers.sql")),
+    (17, "patient_studies", include_str!("../migrations/0017_patient_studies.sql")),
 ];
 
 /// The version of the catalog after all of them.

@@ -2,7 +2,8 @@
 
 use crate::encryption::EncryptionError;
 use pacs_core::{
-    Failure, data_set::ScanError, instance::InstanceError, mpps::MppsError, ups::UpsError, worklist::WorklistError,
+    Failure, data_set::ScanError, instance::InstanceError, mpps::MppsError, query::QueryError, ups::UpsError,
+    worklist::WorklistError,
 };
 use std::io::{self, ErrorKind};
 
@@ -14,6 +15,8 @@ pub enum ArchiveError {
     Instance(#[from] InstanceError),
     #[error("the order cannot be put on the worklist: {0}")]
     Worklist(#[from] WorklistError),
+    #[error(transparent)]
+    Query(#[from] QueryError),
     #[error("the performed procedure step is refused: {0}")]
     Performed(#[from] MppsError),
     #[error("the workitem is as it was: {0}")]
@@ -78,6 +81,7 @@ impl ArchiveError {
             Self::Workitem(UpsError::Missing(_) | UpsError::NoValue(_)) => Failure::MissingAttribute,
             Self::Workitem(_) => Failure::BadRequest,
             Self::NotFound(_) => Failure::NoSuchInstance,
+            Self::Query(_) => Failure::InvalidQuery,
             Self::Damaged(_) => Failure::Damaged,
             Self::TooLarge(_) => Failure::TooLarge,
             Self::QuarantineFull => Failure::NoRoom,

@@ -1,6 +1,7 @@
 //! [`Query`] → SQL → rows. Must agree with [`Condition::matches`], which the property test checks.
 
 mod moments;
+mod order;
 
 use crate::{
     archive::Archive,
@@ -8,6 +9,7 @@ use crate::{
     index::{match_columns, table},
     names::{Named, Source, named, search_patterns},
 };
+use order::Place;
 use pacs_core::{
     Tag, VR,
     query::{ATTRIBUTES, Attribute, Condition, Level, Query, attribute, moment_text, name_groups, number_text},
@@ -28,20 +30,37 @@ const PAGE: u32 = 200;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Row {
     pub values: BTreeMap<Tag, String>,
+    /// Where it stands among the matches; told of a page only.
+    place: Place,
+}
+
+impl Row {
+    /// A match of its own.
+    pub fn of(values: BTreeMap<Tag, String>) -> Self {
+        Self { values, place: Place::default() }
+    }
+}
+
+/// A part of the matches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Matches {
+    pub rows: Vec<Row>,
+    /// [`Query::cursor`] of the rows that follow; `None` if these are the last.
+    pub next: Option<String>,
 }
 
 impl Archive {
     /// The matches of a query with all indexed attributes of its level and those above: newest study first, then by
-    /// series and instance number. Conditions on attributes that are not indexed, or belong to a lower level, are not
-    /// applied (PS3.4 C.2.2.1.3: an unsupported optional key matches everything).
+    /// series and instance number, unless the query orders them. Conditions on attributes that are not indexed, or belong
+    /// to a lower level, are not applied (PS3.4 C.2.2.1.3: an unsupported optional key matches everything).
     pub async fn find(&self, query: &Query) -> Result<Vec<Row>, ArchiveError> {
         let way = match named(&self.inner.database, query).await? {
             Named::Anyone => Way::All,
             Named::Few(source) => Way::Named(source),
             Named::Many(source) => {
-                let page = query
-                    .limit
-                    .filter(|limit| limit.saturating_add(query.offset) <= PAGE && query.level == Level::Study);
+                let page = query.limit.filter(|limit| {
+                    limit.saturating_add(query.offset) <= PAGE && query.level == Level::Study && query.order.is_empty()
+                });
                 if let Some(page) = page {
                     let rows = self.select(query, &Way::Newest).await?;
                     if rows.len() == page as usize {
@@ -54,18 +73,44 @@ impl Archive {
         self.select(query, &way).await
     }
 
+    /// As [`Self::find`], at most `limit` rows, and how to go on after them.
+    pub async fn find_page(&self, query: &Query, limit: u32) -> Result<Matches, ArchiveError> {
+        let one_more = Query { limit: Some(limit.saturating_add(1)), ..query.clone() };
+        let mut rows = self.find(&one_more).await?;
+        let is_more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = rows.last().filter(|_| is_more).map(|last| last.place.to_cursor());
+        Ok(Matches { rows, next })
+    }
+
+    /// How many matches there are, whatever limit, offset and cursor say.
+    pub async fn count(&self, query: &Query) -> Result<u64, ArchiveError> {
+        let way = match named(&self.inner.database, query).await? {
+            Named::Anyone => Way::All,
+            Named::Few(source) | Named::Many(source) => Way::Named(source),
+        };
+        let mut values = Vec::new();
+        let whole = Query { cursor: None, ..query.clone() };
+        let sql = format!("select count(*) from {}", among(&whole, &way, &mut values)?);
+        let row = bound(&sql, values).fetch_one(&self.inner.database.pool).await?;
+        Ok(row.try_get::<i64, _>(0)?.cast_unsigned())
+    }
+
     async fn select(&self, query: &Query, way: &Way) -> Result<Vec<Row>, ArchiveError> {
         let (sql, values) = statement(query, way)?;
-        let statement = values.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |statement, value| match value {
-            Value::Text(text) => statement.bind(text),
-            Value::Bytes(bytes) => statement.bind(bytes),
-            Value::Number(number) => statement.bind(number),
-        });
-        let rows = statement.fetch_all(&self.inner.database.pool).await?;
-        let mut rows = rows.iter().map(|row| found(row, query.level)).collect::<Result<Vec<_>, _>>()?;
+        let rows = bound(&sql, values).fetch_all(&self.inner.database.pool).await?;
+        let mut rows = rows.iter().map(|row| found(row, query)).collect::<Result<Vec<_>, _>>()?;
         rows.iter_mut().for_each(|row| self.inner.quarantine.mark(&mut row.values, query.level));
         Ok(rows)
     }
+}
+
+fn bound(sql: &str, values: Vec<Value>) -> sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments> {
+    values.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |statement, value| match value {
+        Value::Text(text) => statement.bind(text),
+        Value::Bytes(bytes) => statement.bind(bytes),
+        Value::Number(number) => statement.bind(number),
+    })
 }
 
 /// Where to look for matches.
@@ -77,7 +122,7 @@ enum Way {
     Named(Source),
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Value {
     Text(String),
     Bytes(Vec<u8>),
@@ -89,29 +134,55 @@ fn returned(level: Level) -> impl Iterator<Item = &'static Attribute> {
     ATTRIBUTES.iter().filter(move |a| a.level <= level)
 }
 
-fn found(row: &AnyRow, level: Level) -> Result<Row, ArchiveError> {
+fn found(row: &AnyRow, query: &Query) -> Result<Row, ArchiveError> {
     let mut values = BTreeMap::new();
-    for (at, attribute) in returned(level).enumerate() {
+    let mut columns = 0;
+    for (at, attribute) in returned(query.level).enumerate() {
         let value: String = row.try_get(at)?;
-        if !value.is_empty() {
+        // Of a patient's studies not all may be shown.
+        let is_told = attribute.tag != tags::NUMBER_OF_PATIENT_RELATED_STUDIES || query.view.is_open();
+        if !value.is_empty() && is_told {
             values.insert(attribute.tag, value);
         }
+        columns = at + 1;
     }
-    Ok(Row { values })
+    let place = if query.limit.is_some() { Place::read(row, columns, &order::keys(query))? } else { Place::default() };
+    Ok(Row { values, place })
 }
 
 fn statement(query: &Query, way: &Way) -> Result<(String, Vec<Value>), ArchiveError> {
-    let columns: Vec<String> = returned(query.level).map(text_of).collect();
+    let keys = order::keys(query);
+    let mut columns: Vec<String> = returned(query.level).map(text_of).collect();
+    if query.limit.is_some() {
+        columns.extend(keys.iter().map(|key| key.sql.clone()));
+    }
     let mut values = Vec::new();
+    let among = among(query, way, &mut values)?;
+    let (columns, order) = (columns.join(", "), order::clause(&keys));
+    let page = page(query, &mut values);
+    let sql = match way {
+        // Which studies first, and then what they are: many may have to be put in order for a page of few.
+        Way::Named(_) if query.level == Level::Study && query.limit.is_some() => {
+            let keys = format!("select study.study_key as page_key from {among} order by {order}{page}");
+            format!("select {columns} from ({keys}) page cross join {PAGED} order by {order}")
+        }
+        _ => format!("select {columns} from {among} order by {order}{page}"),
+    };
+    Ok((sql, values))
+}
+
+/// The tables and the conditions on them.
+fn among(query: &Query, way: &Way, values: &mut Vec<Value>) -> Result<String, ArchiveError> {
     let mut terms = Vec::from_iter(seen(query.level).map(str::to_owned));
-    let (of_moments, done) = moments::terms(query, &mut values);
+    let (of_moments, done) = moments::terms(query, values);
     terms.extend(of_moments);
     for (tag, condition) in query.conditions.iter().filter(|(tag, _)| !done.contains(tag)) {
         if let Some(attribute) = attribute(*tag).filter(|a| a.level <= query.level) {
-            terms.push(term(attribute, condition, query.fuzzy, &mut values));
+            terms.push(term(attribute, condition, query.fuzzy, values));
         }
     }
-    terms.extend(shown(query, &mut values));
+    terms.extend(shown(query, values));
+    terms.extend(order::behind(query, values)?);
     if values.len() > VALUES_AT_MOST || query.conditions.iter().any(|(tag, condition)| is_too_long(*tag, condition)) {
         return Err(ArchiveError::Conflict("the query lists too many values".into()));
     }
@@ -124,22 +195,12 @@ fn statement(query: &Query, way: &Way) -> Result<(String, Vec<Value>), ArchiveEr
         }
         Way::Named(source) => {
             terms.push(joined(query.level).to_owned());
-            let patients = source.sql(|bound| placeholder(&mut values, Value::Bytes(bound)));
+            let patients = source.sql(|bound| placeholder(values, Value::Bytes(bound)));
             format!("({patients}) named cross join {}", from_patients(query.level))
         }
     };
     let condition = if terms.is_empty() { String::new() } else { format!(" where {}", terms.join(" and ")) };
-    let (columns, order) = (columns.join(", "), order(query.level));
-    let page = page(query, &mut values);
-    let sql = match way {
-        // Which studies first, and then what they are: many may have to be put in order for a page of few.
-        Way::Named(_) if query.level == Level::Study && query.limit.is_some() => {
-            let keys = format!("select study.study_key as page_key from {from}{condition} order by {order}{page}");
-            format!("select {columns} from ({keys}) page cross join {PAGED} order by {order}")
-        }
-        _ => format!("select {columns} from {from}{condition} order by {order}{page}"),
-    };
-    Ok((sql, values))
+    Ok(from + &condition)
 }
 
 /// The conditions of the view. A patient is shown who has a study that is.
@@ -166,7 +227,7 @@ fn is_too_long(tag: Tag, condition: &Condition) -> bool {
 /// What was rejected is not to be seen, nor what has nothing else in it.
 const fn seen(level: Level) -> Option<&'static str> {
     match level {
-        Level::Patient => Some("patient.number_of_studies > 0"),
+        Level::Patient => Some("patient.number_of_patient_related_studies > 0"),
         Level::Study => Some("study.number_of_study_related_instances > 0"),
         Level::Series => Some("series.number_of_series_related_instances > 0"),
         Level::Instance => None,
@@ -221,21 +282,6 @@ const fn joined(level: Level) -> &'static str {
     }
 }
 
-/// Ends in a key, so that pages neither repeat nor miss a row.
-const fn order(level: Level) -> &'static str {
-    match level {
-        Level::Patient => "patient.patient_name_alphabetic, patient.patient_key",
-        Level::Study => "study.study_date_match desc, study.study_time_match desc, study.study_key desc",
-        Level::Series => {
-            "study.study_date_match desc, study.study_time_match desc, study.study_key desc, series.series_order, series.series_key"
-        }
-        Level::Instance => {
-            "study.study_date_match desc, study.study_time_match desc, study.study_key desc, series.series_order,
-                series.series_key, instance.instance_order, instance.instance_key"
-        }
-    }
-}
-
 fn page(query: &Query, values: &mut Vec<Value>) -> String {
     if query.limit.is_none() && query.offset == 0 {
         return String::new();
@@ -275,7 +321,7 @@ fn searched(condition: &Condition, values: &mut Vec<Value>) -> String {
     let names = match condition {
         Condition::Exact(name) | Condition::Wildcard(name) => std::slice::from_ref(name),
         Condition::AnyOf(names) => names,
-        Condition::Range { .. } => &[],
+        Condition::Range { .. } | Condition::Empty => &[],
     };
     let mut found = |name: &String| {
         let patterns = search_patterns(name);
@@ -298,6 +344,7 @@ fn matching(column: &str, attribute: &Attribute, condition: &Condition, values: 
         Condition::Wildcard(pattern) if attribute.vr == VR::PN => names(column, attribute, pattern, values, like),
         Condition::Wildcard(pattern) => like(column, pattern, values),
         Condition::Range { from, to } => within(column, attribute.vr, from.as_deref(), to.as_deref(), values),
+        Condition::Empty => format!("{column} = ''"),
     }
 }
 

@@ -475,11 +475,11 @@ static PUT_SERIES: LazyLock<String> = LazyLock::new(|| {
 static PUT_PATIENT: LazyLock<String> = LazyLock::new(|| {
     upsert(
         Level::Patient,
-        "insert into patient (patient_key, number_of_studies, patient_no",
+        "insert into patient (patient_key, number_of_patient_related_studies, patient_no",
         "$1, $2, $3",
         3,
         "on conflict (patient_key) do update set
-            number_of_studies = patient.number_of_studies + excluded.number_of_studies",
+            number_of_patient_related_studies = patient.number_of_patient_related_studies + excluded.number_of_patient_related_studies",
         "returning patient_no, patient_name, patient_search",
     )
 });

@@ -5,6 +5,7 @@ use crate::{
     audit::{AuditAction, AuditRecord},
     clock::now,
     commit::Work,
+    config::SameUidOtherContent,
     digest::Digest,
     error::ArchiveError,
     facts::Facts,
@@ -68,6 +69,8 @@ pub struct Expected {
     pub sop_instance: Option<Uid>,
     /// An object of no patient, of this kind.
     pub non_patient: Option<NonPatient>,
+    /// To be the current version from now on, unless the configuration refuses other content under a held UID.
+    pub is_replacement: bool,
 }
 
 impl Expected {
@@ -150,6 +153,13 @@ pub(crate) struct Body {
 }
 
 impl Archive {
+    /// A file beside what is received, for what cannot be taken in as it comes: it has no name, and is gone when it is
+    /// closed.
+    pub async fn scratch(&self) -> Result<std::fs::File, ArchiveError> {
+        let archive = self.inner.clone();
+        blocking(move || Ok(archive.packs.scratch()?.into_file())).await
+    }
+
     /// Makes room for one instance.
     pub async fn receive(&self, origin: Origin) -> Result<Incoming, ArchiveError> {
         let archive = self.inner.clone();
@@ -202,7 +212,7 @@ impl Incoming {
         let archive = self.archive.clone();
         let (described, body) = self.describe().await?;
         expected.check(&described.facts)?;
-        let stored = store(&archive, described, body).await;
+        let stored = store(&archive, described, body, expected.is_replacement).await;
         stored.inspect_err(|error| archive.heed(error))
     }
 
@@ -301,7 +311,12 @@ impl Body {
 }
 
 /// Puts the instance into a pack, then commits its rows.
-async fn store(archive: &Arc<Inner>, described: Described, body: Body) -> Result<Ingested, ArchiveError> {
+async fn store(
+    archive: &Arc<Inner>,
+    described: Described,
+    body: Body,
+    is_replacement: bool,
+) -> Result<Ingested, ArchiveError> {
     let Described { facts, record, .. } = &described;
     let ingested = |outcome| Ingested {
         outcome,
@@ -331,11 +346,15 @@ async fn store(archive: &Arc<Inner>, described: Described, body: Body) -> Result
         return Ok(ingested(identical));
     }
     let ready = ingested(Outcome::Stored);
+    let policy = match archive.config.same_uid_other_content {
+        SameUidOtherContent::KeepBoth if is_replacement => SameUidOtherContent::KeepLatest,
+        policy => policy,
+    };
     let place = {
         let archive = archive.clone();
         move || {
             let placed = body.place(&archive, &described, &folder, is_new_series)?;
-            NewInstance::new(described, placed, archive.config.same_uid_other_content)
+            NewInstance::new(described, placed, policy)
         }
     };
     let new = Box::new(blocking(place).await?);

@@ -112,7 +112,7 @@ pub use corrections::{Correcting, Correction, Deed, PatientKey, RejectionReason,
 pub use damage::{Damage, What, mend::Mended};
 pub use encryption::{Cipher, EncryptionError, new_key_line};
 pub use error::ArchiveError;
-pub use find::Row;
+pub use find::{Matches, Row};
 pub use ingest::{Expected, Incoming, Ingested, Origin, Outcome};
 pub use jobs::{Job, JobState};
 pub use jwt::JwtConfig;

@@ -115,7 +115,7 @@ const REMOVE_EMPTY_STUDY: &str = "delete from study
 const REMOVE_READ: &str = "delete from study_read
     where study_key = $1 and not exists (select 1 from study where study.study_key = study_read.study_key)";
 
-const RECOUNT_PATIENT: &str = "update patient set number_of_studies = (select count(*) from study
+const RECOUNT_PATIENT: &str = "update patient set number_of_patient_related_studies = (select count(*) from study
         where study.patient_key = patient.patient_key and number_of_study_related_instances > 0)
     where patient_key = $1";
 

@@ -1,15 +1,25 @@
 //! Matches as DICOM JSON (PS3.18 §10.6.3, Annex F).
 
-use crate::{error::WebError, resource::Resource, web::Web};
+use crate::{error::WebError, web::Web};
 use pacs_core::{
     Tag, Uid, VR,
     attributes::key,
-    query::{ATTRIBUTES, Attribute, Include, Level, Query, attribute},
+    query::{ATTRIBUTES, Attribute, Condition, Include, Level, Query, attribute},
     tags,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap};
 use storage::Row;
+
+/// Returned of a patient without being asked for.
+const PATIENT: &[Tag] = &[
+    tags::PATIENT_NAME,
+    tags::PATIENT_ID,
+    tags::ISSUER_OF_PATIENT_ID,
+    tags::PATIENT_BIRTH_DATE,
+    tags::PATIENT_SEX,
+    tags::NUMBER_OF_PATIENT_RELATED_STUDIES,
+];
 
 /// Returned without being asked for, where there is a value (PS3.18 Table 10.6.3-3; the description besides).
 const STUDY: &[Tag] = &[
@@ -57,15 +67,9 @@ const INSTANCE: &[Tag] = &[
     tags::AVAILABLE_TRANSFER_SYNTAX_UID,
 ];
 
-/// The body of a response.
-pub async fn write(
-    web: &Web,
-    query: &Query,
-    resource: &Resource,
-    base: &str,
-    rows: &[Row],
-) -> Result<String, WebError> {
-    let wanted = wanted(query, resource);
+/// The matches in the order of the rows.
+pub async fn write(web: &Web, query: &Query, base: &str, rows: &[Row]) -> Result<Vec<Map<String, Value>>, WebError> {
+    let wanted = wanted(query);
     let beyond = beyond_index(&query.include);
     let mut metadata = HashMap::new();
     let mut matches = Vec::with_capacity(rows.len());
@@ -74,20 +78,23 @@ pub async fn write(
         if !beyond.is_empty() {
             add_from_metadata(web, query.level, row, &beyond, &mut metadata, &mut found).await?;
         }
-        matches.push(Value::Object(found));
+        matches.push(found);
     }
-    Ok(Value::Array(matches).to_string())
+    Ok(matches)
 }
 
 /// The tags to return; `None` is everything the index has.
-fn wanted(query: &Query, resource: &Resource) -> Option<BTreeSet<Tag>> {
+fn wanted(query: &Query) -> Option<BTreeSet<Tag>> {
     let Include::Tags(asked) = &query.include else { return None };
+    let is_given = |tag| matches!(query.conditions.get(&tag), Some(Condition::Exact(_)));
     let mut wanted: BTreeSet<Tag> = [tags::STUDY_INSTANCE_UID].into();
-    let is_relational = resource.parent().is_none();
-    if query.level <= Level::Study || is_relational {
-        wanted.extend(STUDY);
+    match query.level {
+        Level::Patient => wanted.extend(PATIENT),
+        Level::Study => wanted.extend(STUDY),
+        _ if !is_given(tags::STUDY_INSTANCE_UID) => wanted.extend(STUDY),
+        _ => {}
     }
-    if query.level == Level::Series || query.level == Level::Instance && resource.series.is_none() {
+    if query.level == Level::Series || query.level == Level::Instance && !is_given(tags::SERIES_INSTANCE_UID) {
         wanted.extend(SERIES);
     }
     if query.level == Level::Instance {
@@ -114,6 +121,9 @@ fn object(row: &Row, level: Level, wanted: Option<&BTreeSet<Tag>>, base: &str) -
         put(&mut found, attribute, text);
     }
     found.insert(key(tags::SPECIFIC_CHARACTER_SET), json!({ "vr": "CS", "Value": ["ISO_IR 192"] }));
+    if level == Level::Patient {
+        return found;
+    }
     let availability = row.values.get(&tags::INSTANCE_AVAILABILITY).map_or("ONLINE", String::as_str);
     found.insert(key(tags::INSTANCE_AVAILABILITY), json!({ "vr": "CS", "Value": [availability] }));
     found.insert(key(tags::RETRIEVE_URL), json!({ "vr": "UR", "Value": [retrieve_url(row, level, base)] }));
@@ -206,7 +216,7 @@ mod tests {
     use super::*;
 
     fn row(values: &[(Tag, &str)]) -> Row {
-        Row { values: values.iter().map(|(tag, value)| (*tag, (*value).to_owned())).collect() }
+        Row::of(values.iter().map(|(tag, value)| (*tag, (*value).to_owned())).collect())
     }
 
     #[test]
@@ -245,7 +255,7 @@ mod tests {
 
     #[test]
     fn default_attributes_are_indexed_or_written_here() {
-        for tag in STUDY.iter().chain(SERIES).chain(INSTANCE) {
+        for tag in PATIENT.iter().chain(STUDY).chain(SERIES).chain(INSTANCE) {
             assert!(attribute(*tag).is_some(), "{tag}");
         }
     }

@@ -45,7 +45,7 @@ pub fn status(reports: &[Report]) -> StatusCode {
     own.and_then(|failure| StatusCode::from_u16(failure.http()).ok()).unwrap_or(StatusCode::CONFLICT)
 }
 
-pub fn write(reports: &[Report], base: &str, study: Option<&Uid>) -> String {
+pub fn write(reports: &[Report], base: &str, study: Option<&Uid>) -> Map<String, Value> {
     let (mut stored, mut failed, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for report in reports {
         match (report.outcome(), report.name()) {
@@ -67,7 +67,7 @@ pub fn write(reports: &[Report], base: &str, study: Option<&Uid>) -> String {
     ];
     let filled = sequences.into_iter().filter(|(_, items)| !items.is_empty());
     response.extend(filled.map(|(tag, items)| element(tag, "SQ", items)));
-    Value::Object(response).to_string()
+    response
 }
 
 /// The study of all that was stored: of what is of several, Retrieve URL is empty (PS3.18 Table I.1-1, Type 2).
@@ -144,7 +144,7 @@ mod tests {
             stored(Outcome::Rejected),
             stored(Outcome::Version(2)),
         ];
-        let response: Value = serde_json::from_str(&write(&reports, "http://h/dicom-web", Some(&uid("1")))).unwrap();
+        let response = write(&reports, "http://h/dicom-web", Some(&uid("1")));
         let reference = &response["00081199"]["Value"][0];
         assert_eq!(reference["00081155"]["Value"][0], "3");
         assert_eq!(reference["00081190"]["Value"][0], "http://h/dicom-web/studies/1/series/2/instances/3");

@@ -81,6 +81,11 @@ impl<'a> Uploads<'a> {
         self.commits.push_back(tokio::spawn(async move { part.commit(&expected, &failures).await }));
     }
 
+    /// Reports an instance that did not come to be one.
+    pub fn refuse(&mut self, failure: Failure, named: Option<(Uid, Uid)>) {
+        self.commits.push_back(tokio::spawn(async move { Report { named, outcome: Err(failure) } }));
+    }
+
     /// What became of each; an instance still under way broke off and is lost.
     pub async fn finish(mut self) -> Vec<Report> {
         while !self.commits.is_empty() {

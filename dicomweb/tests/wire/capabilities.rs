@@ -75,7 +75,7 @@ async fn what_is_described_of_a_stored_instance_can_be_had() {
         assert_eq!(server.get(&filled(&path, value), "*/*").await.status, 200, "{path}");
         seen += 1;
     }
-    assert_eq!(seen, 20);
+    assert_eq!(seen, 24);
     assert_eq!(server.get("/dicom-web/color-palettes/1.2.9", "*/*").await.status, 200);
 }
 
@@ -88,7 +88,7 @@ async fn a_resource_describes_itself_and_what_is_below() {
     let expected: BTreeSet<_> = paths(all).into_iter().filter(|path| path.starts_with(below)).collect();
     assert_eq!(paths(described(&server, PATH).await), expected);
     assert!(expected.len() > 6);
-    for (path, allowed) in [("/dicom-web", "OPTIONS"), (PATH, "DELETE, GET, OPTIONS")] {
+    for (path, allowed) in [("/dicom-web", "OPTIONS"), (PATH, "DELETE, GET, PUT, OPTIONS")] {
         assert_eq!(options(&server, path, "*/*").await.header("allow"), allowed, "{path}");
     }
 }

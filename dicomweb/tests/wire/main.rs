@@ -7,11 +7,15 @@ mod apps;
 #[cfg(test)]
 mod capabilities;
 #[cfg(test)]
+mod compose;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod non_patient;
 #[cfg(test)]
 mod peers;
+#[cfg(test)]
+mod search;
 #[cfg(test)]
 mod services;
 #[cfg(test)]

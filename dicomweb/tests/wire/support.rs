@@ -85,6 +85,14 @@ impl Server {
         (response.status(), first.into_data().unwrap().to_vec())
     }
 
+    /// The events of a search that goes on.
+    pub async fn follow(&self, path: &str) -> Told {
+        let request = Request::get(path).header("host", "localhost").header("accept", "text/event-stream");
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Told(response.into_body())
+    }
+
     pub async fn send(&self, request: request::Builder, body: impl Into<Body>) -> Answer {
         let request = request.header("host", "localhost").body(body.into()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
@@ -105,6 +113,22 @@ impl Server {
     pub async fn post(&self, path: &str, body: &[u8]) -> Answer {
         let kind = "multipart/related; type=\"application/dicom\"; boundary=BOUND";
         self.send(Request::post(path).header("content-type", kind), body.to_vec()).await
+    }
+}
+
+/// An answer that does not end by itself.
+pub struct Told(Body);
+
+impl Told {
+    /// All that is told to the end of the event that begins with `wanted`.
+    pub async fn until(&mut self, wanted: &str) -> String {
+        let mut text = String::new();
+        while !text.split_once(wanted).is_some_and(|(_, rest)| rest.contains("\n\n")) {
+            let frame = tokio::time::timeout(Duration::from_secs(10), self.0.frame()).await;
+            let frame = frame.unwrap_or_else(|_| panic!("nothing is told after {text}")).unwrap().unwrap();
+            text += &String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap();
+        }
+        text
     }
 }
 

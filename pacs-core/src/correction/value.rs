@@ -1,5 +1,6 @@
 //! Which attributes may be corrected, and to what.
 
+use crate::attributes::{key, keyword};
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry, VirtualVr};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
@@ -36,10 +37,7 @@ pub fn check(tag: Tag, value: &str) -> Result<VR, NotCorrectable> {
 
 /// The keyword of an attribute, or its tag as eight hexadecimal digits.
 pub fn keyword_of(tag: Tag) -> String {
-    match StandardDataDictionary.by_tag(tag) {
-        Some(entry) => entry.alias.to_owned(),
-        None => format!("{:04X}{:04X}", tag.group(), tag.element()),
-    }
+    keyword(tag).map_or_else(|| key(tag), str::to_owned)
 }
 
 /// Groups of commands, file meta, image pixel, digital signatures and pixel data, the character set, and whatever is private.

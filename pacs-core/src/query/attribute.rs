@@ -28,6 +28,13 @@ pub static ATTRIBUTES: &[Attribute] = &[
     stored(Level::Patient, tags::PATIENT_BIRTH_DATE, "PatientBirthDate", "patient_birth_date", VR::DA),
     stored(Level::Patient, tags::PATIENT_BIRTH_TIME, "PatientBirthTime", "patient_birth_time", VR::TM),
     stored(Level::Patient, tags::PATIENT_SEX, "PatientSex", "patient_sex", VR::CS),
+    derived(
+        Level::Patient,
+        tags::NUMBER_OF_PATIENT_RELATED_STUDIES,
+        "NumberOfPatientRelatedStudies",
+        "number_of_patient_related_studies",
+        VR::IS,
+    ),
     stored(Level::Study, tags::STUDY_INSTANCE_UID, "StudyInstanceUID", "study_instance_uid", VR::UI),
     stored(Level::Study, tags::STUDY_DATE, "StudyDate", "study_date", VR::DA),
     stored(Level::Study, tags::STUDY_TIME, "StudyTime", "study_time", VR::TM),

@@ -235,7 +235,7 @@ fn is_found(vr: VR, condition: &Condition, name: &str) -> bool {
     let typed = match condition {
         Condition::Exact(name) | Condition::Wildcard(name) => std::slice::from_ref(name),
         Condition::AnyOf(names) => names,
-        Condition::Range { .. } => &[],
+        Condition::Range { .. } | Condition::Empty => &[],
     };
     let keys = search_keys(name);
     let is_begin = |term: &String| keys.iter().any(|key| key.starts_with(term.as_str()));

@@ -124,6 +124,7 @@ impl Condition {
             Self::Wildcard(pattern) if vr == VR::PN => names(pattern, value, wildcard),
             Self::Wildcard(pattern) => wildcard(pattern, value),
             Self::Range { from, to } => within(vr, from.as_deref(), to.as_deref(), value),
+            Self::Empty => value.is_empty(),
         }
     }
 }

@@ -58,7 +58,18 @@ pub struct Query {
     /// At most this many rows.
     pub limit: Option<u32>,
     pub offset: u32,
+    /// Where the rows go on, as the page before told; its text is the index's.
+    pub cursor: Option<String>,
+    /// The order of rows, the weightiest first; what is equal in it stands in the order of the archive.
+    pub order: Vec<OrderBy>,
     pub fuzzy: bool,
+}
+
+/// An attribute, of the level asked for or above it, that rows are put in order by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderBy {
+    pub tag: Tag,
+    pub is_descending: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +89,8 @@ pub enum Condition {
     Range { from: Option<String>, to: Option<String> },
     /// UID list matching and QIDO multi-value: any of these.
     AnyOf(Vec<String>),
+    /// Empty value matching (PS3.4 C.2.2.2.7): there is no value.
+    Empty,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,6 +115,8 @@ impl Query {
             include: Include::Tags(Vec::new()),
             limit: None,
             offset: 0,
+            cursor: None,
+            order: Vec::new(),
             fuzzy: false,
         }
     }
@@ -117,11 +132,16 @@ impl Query {
 struct Keys {
     query: Query,
     asked: BTreeSet<Tag>,
+    /// Whether [`EMPTY`] is matched with no value, and not as a text.
+    matches_empty: bool,
 }
+
+/// How empty value matching is asked for (PS3.4 C.2.2.2.7).
+const EMPTY: &str = "\"\"";
 
 impl Keys {
     fn new(level: Level) -> Self {
-        Self { query: Query::new(level), asked: BTreeSet::new() }
+        Self { query: Query::new(level), asked: BTreeSet::new(), matches_empty: false }
     }
 
     /// A key to return, and to match unless `text` is empty or matches everything.
@@ -137,7 +157,11 @@ impl Keys {
             }
             _ => attribute,
         };
-        let Some(condition) = Condition::parse(attribute, text)? else { return Ok(true) };
+        let condition = match text.trim() {
+            EMPTY if self.matches_empty => Some(Condition::Empty),
+            _ => Condition::parse(attribute, text)?,
+        };
+        let Some(condition) = condition else { return Ok(true) };
         if attribute.level > self.query.level {
             return Ok(false);
         }
@@ -238,11 +262,42 @@ mod tests {
     }
 
     #[test]
+    fn two_quotes_ask_for_no_value_where_that_is_agreed_on() {
+        let asked = |agreed: &str| parameters(&[("AccessionNumber", "\"\""), ("emptyvaluematching", agreed)]);
+        let condition = |agreed: &str| {
+            let query = Query::from_parameters(Level::Study, None, None, &asked(agreed)).expect("a query");
+            query.conditions[&tags::ACCESSION_NUMBER].clone()
+        };
+        assert_eq!(condition("true"), Condition::Empty);
+        assert_eq!(condition("false"), Condition::Exact("\"\"".to_owned()));
+        assert!(Condition::Empty.matches(VR::SH, " ") && !Condition::Empty.matches(VR::SH, "A1"));
+    }
+
+    #[test]
+    fn an_order_is_of_attributes_of_the_level_and_above() {
+        let order = |level, text: &str| {
+            let asked = parameters(&[("orderby", text)]);
+            Query::from_parameters(level, None, None, &asked).map(|query| query.order)
+        };
+        let expected = [
+            OrderBy { tag: tags::STUDY_DATE, is_descending: true },
+            OrderBy { tag: tags::PATIENT_NAME, is_descending: false },
+        ];
+        assert_eq!(order(Level::Study, "-StudyDate, 00100010").expect("an order"), expected);
+        for text in ["SeriesNumber", "Bogus", "", "StudyDate,,PatientID", "-"] {
+            assert!(order(Level::Study, text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn paging_and_fields_are_read() {
         let asked =
             parameters(&[("limit", "10"), ("offset", "20"), ("fuzzymatching", "true"), ("includefield", "all")]);
         let query = Query::from_parameters(Level::Study, None, None, &asked).expect("a query");
         assert_eq!((query.limit, query.offset, query.fuzzy, query.include), (Some(10), 20, true, Include::All));
+        let asked = parameters(&[("cursor", "abc")]);
+        let query = Query::from_parameters(Level::Study, None, None, &asked).expect("a query");
+        assert_eq!(query.cursor.as_deref(), Some("abc"));
     }
 
     #[track_caller]

@@ -147,7 +147,7 @@ fn ends(condition: &Condition) -> Option<(Option<&str>, Option<&str>)> {
     match condition {
         Condition::Exact(value) => Some((Some(value), Some(value))),
         Condition::Range { from, to } => Some((from.as_deref(), to.as_deref())),
-        Condition::Wildcard(_) | Condition::AnyOf(_) => None,
+        Condition::Wildcard(_) | Condition::AnyOf(_) | Condition::Empty => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! QIDO-RS parameters → query (PS3.18 §8.3.4, §10.6.1).
 
-use super::{Include, Keys, Level, Query, QueryError};
+use super::{Include, Keys, Level, OrderBy, Query, QueryError, attribute};
 use crate::uid::Uid;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};
@@ -15,12 +15,16 @@ impl Query {
         parameters: &[(String, String)],
     ) -> Result<Self, QueryError> {
         let mut keys = Keys::new(level);
+        keys.matches_empty = flag(parameters, EMPTY_VALUE_MATCHING)?;
         for (name, value) in parameters {
             match name.as_str() {
                 "limit" => keys.query.limit = Some(whole_number(name, value)?),
                 "offset" => keys.query.offset = whole_number(name, value)?,
                 "fuzzymatching" => keys.query.fuzzy = truth(name, value)?,
                 "includefield" => include_fields(&mut keys, value),
+                "orderby" => keys.query.order = order(level, value)?,
+                "cursor" => keys.query.cursor = Some(value.clone()),
+                EMPTY_VALUE_MATCHING => {}
                 _ => add_key(&mut keys, name, value)?,
             }
         }
@@ -32,6 +36,27 @@ impl Query {
         }
         Ok(keys.finish())
     }
+}
+
+/// Whether two quotes ask for what has no value (PS3.18 §8.3.4.6).
+const EMPTY_VALUE_MATCHING: &str = "emptyvaluematching";
+
+/// A parameter that changes how others are read, wherever it stands.
+fn flag(parameters: &[(String, String)], wanted: &str) -> Result<bool, QueryError> {
+    let found = parameters.iter().find(|(name, _)| name == wanted);
+    found.map_or(Ok(false), |(name, value)| truth(name, value))
+}
+
+/// Attributes separated by commas, each by keyword or tag, those that descend after a minus; an extension.
+fn order(level: Level, value: &str) -> Result<Vec<OrderBy>, QueryError> {
+    let what = "orders by attributes of the index at this level or above, such as -StudyDate,PatientName";
+    let refused = || QueryError::Key { keyword: "orderby".to_owned(), what };
+    let by = |field: &str| {
+        let (is_descending, name) = field.strip_prefix('-').map_or((false, field), |name| (true, name));
+        let known = attribute(attribute_id(name)?).filter(|known| known.level <= level)?;
+        Some(OrderBy { tag: known.tag, is_descending })
+    };
+    value.split(',').map(|field| by(field.trim()).ok_or_else(refused)).collect()
 }
 
 pub(super) fn whole_number(keyword: &str, value: &str) -> Result<u32, QueryError> {

@@ -17,6 +17,7 @@ mod moments;
 mod names;
 mod non_patient;
 mod packs;
+mod pages;
 mod people;
 mod performed;
 mod processes;
