@@ -6,6 +6,7 @@ use crate::{
     media_type::Acceptable,
     resource::{Resource, path},
     respond,
+    transcode::QUALITY,
     web::Web,
 };
 use axum::{
@@ -45,6 +46,13 @@ impl Asked {
     /// What the client takes, best first, from its headers and the `accept` parameter.
     pub fn accepted(&self) -> Vec<Acceptable> {
         respond::accepted(&self.headers, &self.parameters)
+    }
+
+    /// How far a lossy compression goes, 1 to 100 (PS3.18 §8.3.5.1.2).
+    pub fn quality(&self) -> Result<u8, WebError> {
+        let given = self.parameters.iter().find(|(name, _)| name == "quality").map(|(_, value)| value.trim());
+        let quality = given.map_or(Some(QUALITY), |text| text.parse().ok().filter(|q| (1..=100).contains(q)));
+        quality.ok_or_else(|| WebError::bad_request("quality is 1 to 100"))
     }
 
     /// Where the DICOMweb resources start, as the client sees it.

@@ -4,9 +4,12 @@
 //! item indices from 0 in between, such as `00420011` or `00081140/0/00081199`.
 
 use crate::{
-    asked::Asked,
+    asked::{Addresses, Asked},
+    decode,
     error::WebError,
     frames,
+    media_type::Acceptable,
+    resource::Resource,
     respond::{self, Piece, cache_headers, entity_tag, is_held, not_modified, ranged},
     scan::{self, Scanned},
     web::Web,
@@ -15,11 +18,14 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use pacs_core::{
     Failure, Tag,
+    attributes::key,
     data_set::{DataSet, Element, Fragment, Value},
     frame_layout::FrameLayout,
+    query::attribute_id,
     tags,
     transfer_syntax::Encoding,
 };
+use serde_json::Value as Json;
 use std::sync::Arc;
 use storage::{AuditAction, StoredInstance};
 
@@ -54,6 +60,100 @@ pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
     Ok((cache_headers(&tag), response).into_response())
 }
 
+/// All bulk data of a study, series or instance (PS3.18 §10.4.1.1.5), a part for each value; of compressed pixel data a
+/// part for each frame.
+pub async fn retrieve_all(asked: Asked) -> Result<Response, WebError> {
+    gather(asked, |_| true).await
+}
+
+/// The pixel data alone.
+pub async fn retrieve_pixel_data(asked: Asked) -> Result<Response, WebError> {
+    gather(asked, |steps| steps == [Step::Tag(tags::PIXEL_DATA)]).await
+}
+
+/// Every value is read when the client takes its part.
+async fn gather(asked: Asked, is_wanted: impl Fn(&[Step]) -> bool) -> Result<Response, WebError> {
+    let (web, resource) = (&asked.web, &asked.resource);
+    let accepted = asked.accepted();
+    let instances = Resource::sound(web, resource.instances(web).await?)?;
+    asked.audit(AuditAction::Read, resource.parent(), "bulk data").await;
+    let addresses = asked.addresses()?;
+    let mut parts = Vec::new();
+    for instance in instances.into_iter().map(Arc::new) {
+        let metadata = decode::metadata(web, &instance).await?;
+        let mut places = Vec::new();
+        places_of(&metadata, &mut Vec::new(), &mut places);
+        for steps in places.into_iter().filter(|steps| is_wanted(steps)) {
+            parts.extend(parts_of(&instance, steps, &accepted, &addresses)?);
+        }
+    }
+    if parts.is_empty() {
+        return Err(WebError::not_found("there is no bulk data"));
+    }
+    Ok(respond::multipart(web, OCTET_STREAM, parts))
+}
+
+/// The places of values that are not in the metadata itself.
+fn places_of(item: &Json, path: &mut Vec<Step>, found: &mut Vec<Vec<Step>>) {
+    for (name, element) in item.as_object().into_iter().flatten() {
+        let Some(tag) = attribute_id(name) else { continue };
+        path.push(Step::Tag(tag));
+        if element.get("BulkDataURI").is_some() {
+            found.push(path.clone());
+        }
+        let items = element.get("Value").and_then(Json::as_array).into_iter().flatten();
+        for (at, item) in items.enumerate().filter(|(_, _)| element["vr"] == "SQ") {
+            path.push(Step::Item(at));
+            places_of(item, path, found);
+            path.pop();
+        }
+        path.pop();
+    }
+}
+
+type Part = (String, String, Piece);
+
+fn parts_of(
+    instance: &Arc<StoredInstance>,
+    steps: Vec<Step>,
+    accepted: &[Acceptable],
+    addresses: &Addresses,
+) -> Result<Vec<Part>, WebError> {
+    let is_pixel_data = steps == [Step::Tag(tags::PIXEL_DATA)];
+    if is_pixel_data && matches!(instance.frames, Some(FrameLayout::Encapsulated { .. })) {
+        let (form, content_type) = frames::form_of(accepted, &instance.transfer_syntax)?;
+        let part = |index: u32| {
+            let location = addresses.of(instance, &format!("/frames/{}", u64::from(index) + 1));
+            (content_type.clone(), location, Piece::Sent(Arc::clone(instance), index, form))
+        };
+        return Ok((0..frames::count(instance)).map(part).collect());
+    }
+    if !accepted.iter().any(|one| one.media.covers(OCTET_STREAM)) {
+        return Err(WebError::not_acceptable(OCTET_STREAM));
+    }
+    let location = addresses.of(instance, &format!("/bulkdata/{}", written(&steps)));
+    let piece = match &instance.frames {
+        Some(FrameLayout::Native { offset, len, .. }) if is_pixel_data && is_plain(instance) => {
+            Piece::Range(Arc::clone(instance), *offset..offset.saturating_add(*len), 1)
+        }
+        _ => Piece::Value(Arc::clone(instance), steps),
+    };
+    Ok(vec![(OCTET_STREAM.to_owned(), location, piece)])
+}
+
+/// A place as a path names it.
+fn written(steps: &[Step]) -> String {
+    let step = |step: &Step| match step {
+        Step::Tag(tag) => key(*tag),
+        Step::Item(index) => index.to_string(),
+    };
+    steps.iter().map(step).collect::<Vec<_>>().join("/")
+}
+
+fn is_plain(instance: &StoredInstance) -> bool {
+    matches!(instance.transfer_syntax.encoding(), Encoding::ExplicitLittle | Encoding::ImplicitLittle)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Tag(Tag),
@@ -77,11 +177,9 @@ pub fn steps(path: &str) -> Result<Vec<Step>, WebError> {
 }
 
 /// The value at a place, as little endian bytes.
-async fn locate(web: &Web, instance: &Arc<StoredInstance>, steps: &[Step]) -> Result<Piece, WebError> {
-    let is_plain = instance.transfer_syntax.encoding() == Encoding::ExplicitLittle
-        || instance.transfer_syntax.encoding() == Encoding::ImplicitLittle;
+pub async fn locate(web: &Web, instance: &Arc<StoredInstance>, steps: &[Step]) -> Result<Piece, WebError> {
     if let (Some(FrameLayout::Native { offset, len, .. }), [Step::Tag(tags::PIXEL_DATA)], true) =
-        (&instance.frames, steps, is_plain)
+        (&instance.frames, steps, is_plain(instance))
     {
         return Ok(Piece::Range(Arc::clone(instance), *offset..offset.saturating_add(*len), 1));
     }
@@ -143,6 +241,20 @@ async fn joined(
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn all_places_of_bulk_data_are_found_and_named_as_they_are_asked_for() {
+        let metadata = serde_json::json!({
+            "00420011": {"vr": "OB", "BulkDataURI": "x"},
+            "00880200": {"vr": "SQ", "Value": [{}, {"7FE00010": {"vr": "OW", "BulkDataURI": "y"}}]},
+            "00100010": {"vr": "PN", "Value": [{"Alphabetic": "A"}]},
+        });
+        let mut found = Vec::new();
+        places_of(&metadata, &mut Vec::new(), &mut found);
+        let names: Vec<_> = found.iter().map(|steps| written(steps)).collect();
+        assert_eq!(names, ["00420011", "00880200/1/7FE00010"]);
+        assert!(names.iter().zip(&found).all(|(name, place)| steps(name).unwrap() == *place));
+    }
 
     #[test]
     fn a_path_alternates_tags_and_items() {

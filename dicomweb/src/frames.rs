@@ -7,6 +7,7 @@ use crate::{
     media_type::Acceptable,
     multipart::Writer,
     respond::{Piece, cache_headers, entity_tag, insert, is_held, not_modified, ranged},
+    transcode,
     web::Web,
 };
 use axum::{
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use pacs_core::{
     frame_layout::FrameLayout,
+    pixel::Target,
     transfer_syntax::{Codec, EXPLICIT_VR_LITTLE_ENDIAN, Encoding, TransferSyntax},
 };
 use std::{collections::HashSet, sync::Arc};
@@ -27,12 +29,14 @@ const OCTET_STREAM: &str = "application/octet-stream";
 /// Frames of one request read or decoded ahead.
 const AHEAD: usize = 2;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Form {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
     /// The encoded frame; native pixel data is little endian and starts at a byte.
     Stored,
     /// Samples in Explicit VR Little Endian.
     Decoded,
+    /// Encoded anew.
+    Encoded(Target),
 }
 
 #[derive(Debug, PartialEq)]
@@ -53,12 +57,11 @@ pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
 
 /// Frames (from 0) in the first acceptable form.
 pub async fn answer(asked: &Asked, instance: Arc<StoredInstance>, frames: Vec<u32>) -> Result<Response, WebError> {
-    let choice = choose(&asked.accepted(), &instance.transfer_syntax, frames.len() == 1)
-        .ok_or_else(|| WebError::not_acceptable(&available(&instance.transfer_syntax)))?;
+    let choice = choose(asked, &instance, frames.len() == 1).await?;
     let content_type = format!("{}; transfer-syntax={}", choice.media, choice.transfer_syntax);
     match frames.as_slice() {
         [index] if !choice.multipart => {
-            let tag = entity_tag((instance.id, index, choice.form));
+            let tag = entity_tag((instance.id, index, format!("{:?}", choice.form)));
             if is_held(&asked.headers, &tag) {
                 return Ok(not_modified(&tag));
             }
@@ -68,6 +71,20 @@ pub async fn answer(asked: &Asked, instance: Arc<StoredInstance>, frames: Vec<u3
         }
         _ => parts(asked, instance, frames, &choice, content_type).await,
     }
+}
+
+/// The first way that the client takes and that can be gone; what a compression cannot carry is left to the next.
+async fn choose(asked: &Asked, instance: &StoredInstance, is_single: bool) -> Result<Choice, WebError> {
+    let quality = asked.quality()?;
+    let mut reasons = Vec::new();
+    for choice in choices(&asked.accepted(), &instance.transfer_syntax, is_single, quality) {
+        let Form::Encoded(target) = choice.form else { return Ok(choice) };
+        match transcode::refusal(&asked.web, instance, target).await? {
+            None => return Ok(choice),
+            Some(reason) => reasons.push(format!("; not {}: {reason}", choice.transfer_syntax)),
+        }
+    }
+    Err(WebError::not_acceptable(&(available(&instance.transfer_syntax) + &reasons.concat())))
 }
 
 /// Frames in parts, read as the client takes them. The first is made before the answer starts, so that a frame that
@@ -101,9 +118,11 @@ async fn parts(
     Ok(response)
 }
 
-async fn content(web: &Web, instance: &StoredInstance, index: u32, form: Form) -> Result<Bytes, WebError> {
-    if form == Form::Decoded {
-        return decode::little_endian(web, instance, index).await;
+pub async fn content(web: &Web, instance: &StoredInstance, index: u32, form: Form) -> Result<Bytes, WebError> {
+    match form {
+        Form::Decoded => return decode::little_endian(web, instance, index).await,
+        Form::Encoded(target) => return transcode::frame(web, instance, index, target).await,
+        Form::Stored => {}
     }
     let (bytes, bit_offset) = web.archive.read_frame(instance, index).await?;
     if instance.transfer_syntax.encoding() == Encoding::ExplicitBig {
@@ -147,10 +166,10 @@ pub fn count(instance: &StoredInstance) -> u32 {
     instance.frames.as_ref().map_or(0, FrameLayout::frames)
 }
 
-/// Frame numbers of the path, from 1, as indices from 0. Each is given out once: repeated, a short path would ask for
-/// gigabytes.
+/// Frame numbers of the path, from 1, as indices from 0; ranges such as `3-7` are an extension. Each is given out once:
+/// repeated, a short path would ask for gigabytes.
 pub fn list(text: &str, count: u32) -> Result<Vec<u32>, WebError> {
-    let malformed = || WebError::bad_request("frames are numbers from 1, separated by commas");
+    let malformed = || WebError::bad_request("frames are numbers from 1 or ranges of them, separated by commas");
     let index = |number: &str| {
         let number: u32 = number.trim().parse().map_err(|_| malformed())?;
         let index = number.checked_sub(1).ok_or_else(malformed)?;
@@ -161,11 +180,21 @@ pub fn list(text: &str, count: u32) -> Result<Vec<u32>, WebError> {
         }
     };
     let mut seen = HashSet::new();
-    let mut once = |index: u32| match seen.insert(index) {
-        true => Ok(index),
-        false => Err(WebError::bad_request(format!("frame {} is asked for twice", u64::from(index) + 1))),
-    };
-    text.split(',').map(|number| index(number).and_then(&mut once)).collect()
+    let mut found = Vec::new();
+    for piece in text.split(',') {
+        let (first, last) = piece.split_once('-').unwrap_or((piece, piece));
+        let (first, last) = (index(first)?, index(last)?);
+        if first > last {
+            return Err(malformed());
+        }
+        for index in first..=last {
+            if !seen.insert(index) {
+                return Err(WebError::bad_request(format!("frame {} is asked for twice", u64::from(index) + 1)));
+            }
+            found.push(index);
+        }
+    }
+    Ok(found)
 }
 
 /// What native pixel data is sent as.
@@ -173,56 +202,86 @@ fn syntax_sent(stored: &TransferSyntax) -> &str {
     if stored.codec() == Codec::Native { EXPLICIT_VR_LITTLE_ENDIAN } else { stored.uid().as_str() }
 }
 
-fn choose(accepted: &[Acceptable], stored: &TransferSyntax, is_single: bool) -> Option<Choice> {
+/// The ways that the client takes, best first, as far as the transfer syntax tells whether they can be gone.
+fn choices(accepted: &[Acceptable], stored: &TransferSyntax, is_single: bool, quality: u8) -> Vec<Choice> {
     let is_decodable = !matches!(stored.codec(), Codec::Video | Codec::Unknown);
-    accepted.iter().find_map(|a| {
+    let of = |a: &Acceptable| {
         let anything = a.media.essence == "*/*";
         if !a.multipart && !is_single && !anything {
-            return None;
+            return Vec::new();
         }
         let (raw, encoded) = (a.media.covers(OCTET_STREAM), a.media.covers(stored.media_type()));
-        let form = match a.transfer_syntax.as_deref() {
-            Some("*") if raw || encoded => Form::Stored,
-            Some(uid) if uid == syntax_sent(stored) && (raw || encoded) => Form::Stored,
-            Some(EXPLICIT_VR_LITTLE_ENDIAN) if raw && is_decodable => Form::Decoded,
-            Some(_) => return None,
-            None if raw && stored.codec() == Codec::Native => Form::Stored,
-            None if raw && is_decodable => Form::Decoded,
-            None if encoded => Form::Stored,
-            None => return None,
+        let forms = match a.transfer_syntax.as_deref() {
+            Some("*") if raw || encoded => vec![Form::Stored],
+            Some(uid) if uid == syntax_sent(stored) && (raw || encoded) => vec![Form::Stored],
+            Some(EXPLICIT_VR_LITTLE_ENDIAN) if raw && is_decodable => vec![Form::Decoded],
+            Some(uid) => {
+                let target = transcode::target(uid, quality).filter(|_| is_decodable);
+                let suits = |target: &Target| raw || a.media.covers(target.transfer_syntax().media_type());
+                target.filter(suits).map(Form::Encoded).into_iter().collect()
+            }
+            None if raw && stored.codec() == Codec::Native => vec![Form::Stored],
+            None if raw && is_decodable => vec![Form::Decoded],
+            None if encoded => vec![Form::Stored],
+            None if is_decodable => transcode::targets_of(|e| a.media.covers(e), quality).map(Form::Encoded).collect(),
+            None => Vec::new(),
         };
-        let (media, syntax) = match form {
-            Form::Stored => (stored.media_type(), syntax_sent(stored)),
-            Form::Decoded => (OCTET_STREAM, EXPLICIT_VR_LITTLE_ENDIAN),
+        let multipart = a.multipart || anything;
+        forms.into_iter().map(|form| Choice::of(form, stored, multipart)).collect()
+    };
+    accepted.iter().flat_map(of).collect()
+}
+
+/// How each frame of compressed pixel data leaves in parts, and as what, where other bulk data leaves with it.
+pub fn form_of(accepted: &[Acceptable], stored: &TransferSyntax) -> Result<(Form, String), WebError> {
+    let as_it_is = accepted.iter().any(|a| a.media.essence == "*/*");
+    let choice = if as_it_is {
+        Some(Choice::of(Form::Stored, stored, true))
+    } else {
+        choices(accepted, stored, true, transcode::QUALITY).into_iter().find(|c| !matches!(c.form, Form::Encoded(_)))
+    };
+    let choice = choice.ok_or_else(|| WebError::not_acceptable(&available(stored)))?;
+    Ok((choice.form, format!("{}; transfer-syntax={}", choice.media, choice.transfer_syntax)))
+}
+
+impl Choice {
+    fn of(form: Form, stored: &TransferSyntax, multipart: bool) -> Self {
+        let (media, transfer_syntax) = match form {
+            Form::Stored => (stored.media_type(), syntax_sent(stored).to_owned()),
+            Form::Decoded => (OCTET_STREAM, EXPLICIT_VR_LITTLE_ENDIAN.to_owned()),
+            Form::Encoded(target) => (target.transfer_syntax().media_type(), target.transfer_syntax().to_string()),
         };
-        Some(Choice { multipart: a.multipart || anything, form, media, transfer_syntax: syntax.to_owned() })
-    })
+        Self { multipart, form, media, transfer_syntax }
+    }
 }
 
 fn available(stored: &TransferSyntax) -> String {
     let (media, uid) = (stored.media_type(), syntax_sent(stored));
     let raw = format!("{OCTET_STREAM}; transfer-syntax={EXPLICIT_VR_LITTLE_ENDIAN}");
     let of = if uid == EXPLICIT_VR_LITTLE_ENDIAN { raw } else { format!("{media}; transfer-syntax={uid}, {raw}") };
-    format!("{of}, alone for one frame or as type of multipart/related")
+    let encoded = transcode::offered().map(|one| format!(", {}; transfer-syntax={one}", one.media_type()));
+    format!("{of}{}, alone for one frame or as type of multipart/related", encoded.collect::<String>())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::media_type::accept;
+    use pacs_core::pixel::Lossless;
     use proptest::prelude::*;
 
     const JPEG_LS: &str = "1.2.840.10008.1.2.4.80";
 
     fn check(stored: &str, header: &str, expected: Option<(bool, Form, &str)>) {
         let stored = TransferSyntax::new(stored.parse().unwrap());
-        let choice = choose(&accept([header].into_iter(), None), &stored, true);
-        assert_eq!(choice.as_ref().map(|c| (c.multipart, c.form, c.media)), expected, "{header}");
+        let choices = choices(&accept([header].into_iter(), None), &stored, true, 90);
+        assert_eq!(choices.first().map(|c| (c.multipart, c.form, c.media)), expected, "{header}");
     }
 
     #[test]
     fn a_frame_leaves_as_the_client_asks() {
-        use Form::{Decoded, Stored};
+        use Form::{Decoded, Encoded, Stored};
+        let encoded = |lossless: Lossless| Encoded(lossless.into());
         check(JPEG_LS, "application/octet-stream; transfer-syntax=*", Some((false, Stored, "image/jls")));
         check(
             JPEG_LS,
@@ -237,7 +296,15 @@ mod tests {
             Some((true, Stored, "image/jls")),
         );
         check(JPEG_LS, "multipart/related; type=\"image/jp2\", */*;q=0.1", Some((true, Decoded, OCTET_STREAM)));
-        check(JPEG_LS, "image/jpeg", None);
+        check(JPEG_LS, "image/jpeg", Some((false, encoded(Lossless::Jpeg), "image/jpeg")));
+        check(JPEG_LS, "image/*", Some((false, Stored, "image/jls")));
+        check("1.2.840.10008.1.2.1", "image/jls", Some((false, encoded(Lossless::JpegLs), "image/jls")));
+        check(
+            "1.2.840.10008.1.2.1",
+            "multipart/related; type=\"image/dicom-rle\"; transfer-syntax=1.2.840.10008.1.2.5",
+            Some((true, encoded(Lossless::Rle), "image/dicom-rle")),
+        );
+        check("1.2.840.10008.1.2.4.103", "image/jls", None);
         check(JPEG_LS, "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.4.90", None);
         check(
             "1.2.840.10008.1.2",
@@ -250,14 +317,15 @@ mod tests {
     #[test]
     fn several_frames_need_parts() {
         let stored = TransferSyntax::explicit_little();
-        assert_eq!(choose(&accept([OCTET_STREAM].into_iter(), None), &stored, false), None);
-        assert!(choose(&accept(["*/*"].into_iter(), None), &stored, false).unwrap().multipart);
+        assert_eq!(choices(&accept([OCTET_STREAM].into_iter(), None), &stored, false, 90), []);
+        assert!(choices(&accept(["*/*"].into_iter(), None), &stored, false, 90)[0].multipart);
     }
 
     #[test]
     fn frame_numbers_count_from_one() {
         assert_eq!(list("1,3", 3).unwrap(), [0, 2]);
-        for text in ["", "0", "a", "1,,2", "-1", "1-2", "99999999999", "2,1,2"] {
+        assert_eq!(list("3,1-2", 3).unwrap(), [2, 0, 1]);
+        for text in ["", "0", "a", "1,,2", "-1", "2-1", "1-2-3", "99999999999", "2,1,2", "1-2,2"] {
             assert_eq!(list(text, 3).unwrap_err().failure().http(), 400, "{text}");
         }
         assert_eq!(list("4", 3).unwrap_err().failure().http(), 404);

@@ -5,7 +5,7 @@
 //! | [`config`] | settings |
 //! | `auth`, `session` | who asks, what they may do; signing in and out |
 //! | `qido` | search (PS3.18 §10.6) |
-//! | `wado`, `metadata`, `frames`, `bulkdata`, `rendered` | retrieve (§10.4) |
+//! | `wado`, `zipped`, `metadata`, `frames`, `bulkdata`, `rendered` | retrieve (§10.4) |
 //! | `stow` | store (§10.5) |
 //! | `transactions` | the table of all these, from which the router is made |
 //! | `capabilities`, [`conformance`] | what there is, for machines (§8.9) and for the conformance statement (PS3.2) |
@@ -20,7 +20,7 @@
 //! | `viewer` | the built-in files |
 //! | `apps` | files of other viewers, from folders |
 //! | `media_type`, `multipart`, `xml` | Accept, multipart/related and the Native DICOM Model, pure |
-//! | `workers`, `decode`, `scan`, `convert` | work on pixels and bytes off the async threads, bounded |
+//! | `workers`, `decode`, `scan`, `convert`, `transcode` | work on pixels and bytes off the async threads, bounded |
 //! | `asked`, `resource`, `respond`, `cache`, `web` | what the services share |
 //! | `error` | failure → problem+json |
 //!
@@ -61,6 +61,7 @@ mod session;
 mod status;
 mod stow;
 mod transactions;
+mod transcode;
 mod versions;
 mod viewer;
 mod wado;
@@ -70,6 +71,7 @@ mod workers;
 mod workitems;
 mod worklist;
 mod xml;
+mod zipped;
 
 pub use config::WebConfig;
 pub use peers::Echo;

@@ -1,6 +1,9 @@
 //! Pieces of responses that several services share: conditional requests, byte ranges, streamed bodies.
 
-use crate::{convert, decode, error::WebError, media_type::Acceptable, multipart::Writer, web::Web, xml::DICOM_XML};
+use crate::{
+    bulkdata, convert, decode, error::WebError, frames, media_type::Acceptable, multipart::Writer, transcode, web::Web,
+    xml::DICOM_XML,
+};
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -11,7 +14,7 @@ use futures::{
     StreamExt, TryFutureExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use pacs_core::pixel::PixelError;
+use pacs_core::pixel::{PixelError, Target};
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     ops::Range,
@@ -38,6 +41,12 @@ pub enum Piece {
     Frame(Arc<StoredInstance>, u32, u64),
     /// A stored file, rewritten in Explicit VR Little Endian.
     Converted(Arc<StoredInstance>),
+    /// A stored file, rewritten with its frames in a compression.
+    Encoded(Arc<StoredInstance>, Target),
+    /// A frame (from 0) as it leaves in this form.
+    Sent(Arc<StoredInstance>, u32, frames::Form),
+    /// A value of the data set, by its place in it.
+    Value(Arc<StoredInstance>, Vec<bulkdata::Step>),
 }
 
 /// A range is read in steps of this many bytes, so that memory stays bounded.
@@ -51,11 +60,11 @@ impl Piece {
             Self::File(instance) => (!instance.is_corrected()).then_some(instance.len),
             Self::Range(_, range, _) => Some(range.end.saturating_sub(range.start)),
             Self::Frame(_, _, len) => Some(*len),
-            Self::Converted(_) => None,
+            Self::Converted(_) | Self::Encoded(..) | Self::Sent(..) | Self::Value(..) => None,
         }
     }
 
-    fn stream(self, web: Web) -> BoxStream<'static, Result<Bytes, WebError>> {
+    pub fn stream(self, web: Web) -> BoxStream<'static, Result<Bytes, WebError>> {
         match self {
             Self::Bytes(bytes) => stream::once(async { Ok(bytes) }).boxed(),
             Self::File(instance) => {
@@ -69,6 +78,17 @@ impl Piece {
             }
             Self::Frame(instance, index, len) => {
                 stream::once(async move { frame(&web, &instance, index, len).await }).boxed()
+            }
+            Self::Encoded(instance, target) => {
+                let whole = async move { transcode::file(&web, &instance, target).await };
+                whole.map_ok(|(_, file)| transcode::content(file)).try_flatten_stream().boxed()
+            }
+            Self::Sent(instance, index, form) => {
+                stream::once(async move { frames::content(&web, &instance, index, form).await }).boxed()
+            }
+            Self::Value(instance, steps) => {
+                let piece = async move { Ok(bulkdata::locate(&web, &instance, &steps).await?.stream(web)) };
+                piece.try_flatten_stream().boxed()
             }
             Self::Converted(instance) => {
                 let plan = async move {

@@ -11,6 +11,7 @@ use crate::{
     web::Web,
     workitems,
     xml::DICOM_XML,
+    zipped::ZIP,
 };
 use axum::{
     Extension, Router,
@@ -66,6 +67,8 @@ pub enum Kind {
     Thumbnail,
     Frames,
     BulkData,
+    /// Of a whole study, series or instance.
+    AllBulkData,
     Store,
     /// One instance, as the current version.
     Put,
@@ -144,12 +147,13 @@ impl Kind {
             Self::SearchNonPatient => json(),
             Self::SearchWorkitems | Self::RetrieveWorkitem => json(),
             Self::Store | Self::Put => [JSON_TYPES[0], JSON_TYPES[1], DICOM_XML].map(str::to_owned).to_vec(),
-            Self::Retrieve => vec![multipart(wado::DICOM), wado::DICOM.to_owned()],
+            Self::Retrieve => vec![multipart(wado::DICOM), wado::DICOM.to_owned(), ZIP.to_owned()],
             Self::RetrieveNonPatient => {
                 vec![wado::DICOM.to_owned(), multipart(wado::DICOM), JSON_TYPES[0].to_owned()]
             }
             Self::Rendered => RENDERED.map(|format| format.media_type().to_owned()).to_vec(),
             Self::Thumbnail => THUMBNAIL.map(|format| format.media_type().to_owned()).to_vec(),
+            Self::AllBulkData => frame_types().into_iter().map(multipart).collect(),
             Self::Frames => {
                 frame_types().into_iter().flat_map(|essence| [multipart(essence), essence.to_owned()]).collect()
             }
@@ -166,7 +170,8 @@ impl Kind {
             Self::Count => &["fuzzymatching", "emptyvaluematching"],
             Self::SearchWorkitems => &["accept", "limit", "offset", "fuzzymatching", "includefield"],
             Self::SearchNonPatient => &["accept", "limit", "offset", "includefield"],
-            Self::Retrieve | Self::Metadata | Self::Frames | Self::BulkData => &["accept", "version", "asOf"],
+            Self::Retrieve | Self::Frames => &["accept", "version", "asOf", "quality"],
+            Self::Metadata | Self::BulkData | Self::AllBulkData => &["accept", "version", "asOf"],
             Self::Rendered | Self::Thumbnail => &["accept", "version", "asOf", "viewport", "window", "quality"],
             Self::RetrieveNonPatient => &["accept", "version"],
             Self::RetrieveWorkitem => &["accept"],
@@ -270,13 +275,25 @@ fn counts() -> impl Iterator<Item = Transaction> {
     })
 }
 
-fn retrievals(what: &str, path: &str) -> [Transaction; 5] {
+fn retrievals(what: &str, path: &str) -> [Transaction; 7] {
     let below = |name: &str| format!("{path}/{name}");
     [
         transaction(&format!("Retrieve {what}"), Kind::Retrieve, path, wado::retrieve),
         transaction(&format!("Retrieve {what} Metadata"), Kind::Metadata, &below("metadata"), metadata::retrieve),
         transaction(&format!("Retrieve Rendered {what}"), Kind::Rendered, &below("rendered"), rendered::rendered),
         transaction(&format!("Retrieve {what} Thumbnail"), Kind::Thumbnail, &below("thumbnail"), rendered::thumbnail),
+        transaction(
+            &format!("Retrieve {what} Bulkdata"),
+            Kind::AllBulkData,
+            &below("bulkdata"),
+            bulkdata::retrieve_all,
+        ),
+        transaction(
+            &format!("Retrieve {what} Pixel Data"),
+            Kind::AllBulkData,
+            &below("pixeldata"),
+            bulkdata::retrieve_pixel_data,
+        ),
         transaction(&format!("Delete {what}"), Kind::Delete, path, wado::delete),
     ]
 }

@@ -7,13 +7,19 @@ use crate::{
     media_type::Acceptable,
     resource::Resource,
     respond::{self, Piece, cache_headers, entity_tag, insert, is_held, not_modified, stream_pieces},
+    transcode,
     web::Web,
+    zipped::{self, Entry, ZIP},
 };
 use axum::{
+    body::Body,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use pacs_core::transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, TransferSyntax};
+use pacs_core::{
+    pixel::Target,
+    transfer_syntax::{EXPLICIT_VR_LITTLE_ENDIAN, TransferSyntax},
+};
 use std::sync::Arc;
 use storage::{AuditAction, StoredInstance};
 
@@ -22,9 +28,25 @@ pub const DICOM: &str = "application/dicom";
 /// How instances leave.
 #[derive(Debug, PartialEq)]
 struct Choice {
-    multipart: bool,
-    /// Every instance in Explicit VR Little Endian, else as received.
-    explicit_little: bool,
+    container: Container,
+    form: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Container {
+    /// An instance alone.
+    Single,
+    Multipart,
+    Zip,
+}
+
+/// What frames leave in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Form {
+    Stored,
+    ExplicitLittle,
+    /// Those with pixel data that is not stored so.
+    Encoded(Target),
 }
 
 pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
@@ -33,13 +55,20 @@ pub async fn retrieve(asked: Asked) -> Result<Response, WebError> {
     let wanted = all.len();
     let instances = Resource::sound(web, all)?;
     let missing = wanted - instances.len();
-    let choice = choose(&asked.accepted(), &instances, resource.sop_instance.is_some())
-        .ok_or_else(|| not_acceptable(&instances))?;
+    let choice = choose(&asked, &instances).await?;
     asked.audit(AuditAction::Export, resource.parent(), "instances").await;
     let mut parts = instances.into_iter().map(Arc::new).map(|instance| part(instance, &choice));
-    if !choice.multipart {
-        let piece = parts.next().ok_or_else(|| WebError::not_found("there is no instance"))?;
-        return single(web, piece, &asked.headers).await;
+    match choice.container {
+        Container::Single => {
+            let piece = parts.next().ok_or_else(|| WebError::not_found("there is no instance"))?;
+            return single(web, piece, &asked.headers).await;
+        }
+        Container::Zip => {
+            let name =
+                resource.sop_instance.as_ref().or(resource.series.as_ref()).map_or_else(|| resource.study(), Ok)?;
+            return Ok(told_of_missing(zipped::answer(web, name, parts.map(Part::entry).collect()), missing));
+        }
+        Container::Multipart => {}
     }
     let addresses = asked.addresses()?;
     let located = parts.map(|part| (part.content_type, addresses.of(&part.instance, ""), part.piece));
@@ -58,18 +87,33 @@ fn told_of_missing(mut response: Response, missing: usize) -> Response {
 
 struct Part {
     instance: Arc<StoredInstance>,
+    transfer_syntax: TransferSyntax,
     content_type: String,
     piece: Piece,
 }
 
+impl Part {
+    fn entry(self) -> Entry {
+        Entry { instance: self.instance, transfer_syntax: self.transfer_syntax, piece: self.piece }
+    }
+}
+
 fn part(instance: Arc<StoredInstance>, choice: &Choice) -> Part {
-    let is_converted = choice.explicit_little && convert::is_needed(&instance.transfer_syntax);
-    let (syntax, piece) = if is_converted {
-        (EXPLICIT_VR_LITTLE_ENDIAN, Piece::Converted(Arc::clone(&instance)))
-    } else {
-        (instance.transfer_syntax.uid().as_str(), Piece::File(Arc::clone(&instance)))
+    let (transfer_syntax, piece) = match choice.form {
+        Form::Encoded(target) if !is_held_as(&instance, target) => {
+            (target.transfer_syntax(), Piece::Encoded(Arc::clone(&instance), target))
+        }
+        Form::ExplicitLittle if convert::is_needed(&instance.transfer_syntax) => {
+            (TransferSyntax::explicit_little(), Piece::Converted(Arc::clone(&instance)))
+        }
+        _ => (instance.transfer_syntax.clone(), Piece::File(Arc::clone(&instance))),
     };
-    Part { content_type: content_type(syntax), piece, instance }
+    Part { content_type: content_type(transfer_syntax.uid().as_str()), transfer_syntax, piece, instance }
+}
+
+/// Whether nothing is to be done: its frames are so already, or it has none.
+fn is_held_as(instance: &StoredInstance, target: Target) -> bool {
+    instance.frames.is_none() || instance.transfer_syntax == target.transfer_syntax()
 }
 
 async fn single(web: &Web, part: Part, headers: &HeaderMap) -> Result<Response, WebError> {
@@ -82,6 +126,14 @@ async fn single(web: &Web, part: Part, headers: &HeaderMap) -> Result<Response, 
         Piece::Converted(instance) => {
             let mut response = stream_pieces(web, convert::explicit_little(web, &instance).await?);
             insert(response.headers_mut(), header::CONTENT_TYPE, &part.content_type);
+            response
+        }
+        Piece::Encoded(instance, target) => {
+            let (len, file) = transcode::file(web, &instance, target).await?;
+            let mut response = Body::from_stream(transcode::content(file)).into_response();
+            let headers = response.headers_mut();
+            insert(headers, header::CONTENT_TYPE, &part.content_type);
+            headers.insert(header::CONTENT_LENGTH, len.into());
             response
         }
         Piece::File(instance) if instance.is_corrected() => {
@@ -98,22 +150,51 @@ fn content_type(syntax: &str) -> String {
     format!("{DICOM}; transfer-syntax={syntax}")
 }
 
-/// The first acceptable way. Instances leave as they were received unless one transfer syntax is named.
-fn choose(accepted: &[Acceptable], instances: &[StoredInstance], is_instance: bool) -> Option<Choice> {
-    let all = |suits: &dyn Fn(&TransferSyntax) -> bool| instances.iter().all(|i| suits(&i.transfer_syntax));
-    accepted.iter().find_map(|a| {
-        let anything = a.media.essence == "*/*";
-        if !a.media.covers(DICOM) || !(a.multipart || is_instance || anything) {
-            return None;
+/// The first way that the client takes and that can be gone with all of the instances. They leave as they were received
+/// unless one transfer syntax is named.
+async fn choose(asked: &Asked, instances: &[StoredInstance]) -> Result<Choice, WebError> {
+    let quality = asked.quality()?;
+    let choices = choices(&asked.accepted(), instances, asked.resource.sop_instance.is_some(), quality);
+    for choice in choices {
+        let Form::Encoded(target) = choice.form else { return Ok(choice) };
+        if can_all_be(&asked.web, instances, target).await? {
+            return Ok(choice);
         }
-        let explicit_little = match a.transfer_syntax.as_deref() {
-            None | Some("*") => false,
-            Some(EXPLICIT_VR_LITTLE_ENDIAN) if all(&convert::is_possible) => true,
-            Some(uid) if all(&|stored| stored.uid().as_str() == uid) => false,
-            Some(_) => return None,
+    }
+    Err(not_acceptable(instances))
+}
+
+async fn can_all_be(web: &Web, instances: &[StoredInstance], target: Target) -> Result<bool, WebError> {
+    for instance in instances.iter().filter(|instance| !is_held_as(instance, target)) {
+        if transcode::refusal(web, instance, target).await?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn choices(accepted: &[Acceptable], instances: &[StoredInstance], is_instance: bool, quality: u8) -> Vec<Choice> {
+    let all = |suits: &dyn Fn(&TransferSyntax) -> bool| instances.iter().all(|i| suits(&i.transfer_syntax));
+    let of = |a: &Acceptable| {
+        let anything = a.media.essence == "*/*";
+        let container = match a.multipart || anything {
+            _ if a.media.essence == ZIP => Container::Zip,
+            _ if !a.media.covers(DICOM) => return None,
+            true => Container::Multipart,
+            false if is_instance => Container::Single,
+            false => return None,
         };
-        Some(Choice { multipart: a.multipart || anything, explicit_little })
-    })
+        let form = match a.transfer_syntax.as_deref() {
+            None | Some("*") => Form::Stored,
+            Some(EXPLICIT_VR_LITTLE_ENDIAN) if all(&convert::is_possible) => Form::ExplicitLittle,
+            Some(uid) if all(&|stored| stored.uid().as_str() == uid) => Form::Stored,
+            Some(uid) => Form::Encoded(transcode::target(uid, quality)?),
+        };
+        // In an archive the directory says which instances are in it, and not which others would be made of them.
+        let is_derived = matches!(form, Form::Encoded(target) if !target.is_lossless());
+        Some(Choice { container, form }).filter(|_| container != Container::Zip || !is_derived)
+    };
+    accepted.iter().filter_map(of).collect()
 }
 
 fn not_acceptable(instances: &[StoredInstance]) -> WebError {
@@ -123,6 +204,8 @@ fn not_acceptable(instances: &[StoredInstance]) -> WebError {
     available.sort_unstable();
     available.dedup();
     available.truncate(8);
+    available.extend(transcode::offered().filter(|_| possible).map(|syntax| content_type(syntax.uid().as_str())));
+    available.push(ZIP.to_owned());
     WebError::not_acceptable(&available.join(", "))
 }
 

@@ -36,6 +36,8 @@ pub struct Shared {
     pub metadata: Cache<i64, Arc<Value>>,
     /// Small rendered images, by entity tag.
     pub pictures: Cache<String, Bytes>,
+    /// Frames encoded for a client, by instance, index and compression.
+    pub encoded: Cache<(i64, u32, String), Bytes>,
     pub workers: Workers,
     pub subscribers: Arc<Semaphore>,
     audited: Cache<(String, String, Option<Uid>), ()>,
@@ -73,6 +75,7 @@ impl Web {
             bodies: Cache::new(6, Duration::from_secs(600)),
             metadata: Cache::new(64, minute),
             pictures: Cache::new(1024, Duration::from_secs(600)),
+            encoded: Cache::weighing(64 << 20, Duration::from_secs(600), Bytes::len),
             workers: Workers::new(decoders),
             subscribers: Arc::new(Semaphore::new(MAX_SUBSCRIBERS)),
             audited: Cache::new(4096, AUDIT_COALESCED),

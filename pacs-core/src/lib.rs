@@ -24,6 +24,7 @@
 //! | `native` | a data set with native pixel data, for those who cannot read it as it is stored | PS3.5 §8.2 |
 //! | `recompress` | a file with its frames encoded anew, without loss | PS3.5 §A.4 |
 //! | `transcode` | a data set with its frames in the compression that a reader asks for | PS3.5 §8.2 |
+//! | [`dicomdir`] | the directory of a set of files | PS3.3 Annex F |
 //! | [`geometry`] | index ↔ patient millimetres | PS3.3 C.7.6.2 |
 //! | [`finding`] | findings ↔ Structured Report | PS3.16 TID 1500 |
 //! | [`fingerprint`] | which certificate | |
@@ -39,6 +40,7 @@ pub mod correction;
 pub mod data_set;
 #[cfg(feature = "deidentify")]
 pub mod deidentify;
+pub mod dicomdir;
 pub mod finding;
 pub mod fingerprint;
 pub mod frame_layout;

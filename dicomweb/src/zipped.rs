@@ -1,0 +1,149 @@
+//! A study, series or instance as a ZIP archive of files with their DICOMDIR, written as the client takes it.
+
+use crate::{
+    decode,
+    error::WebError,
+    respond::{NO_STORE, Piece, insert},
+    web::Web,
+};
+use axum::{
+    body::Body,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use pacs_core::{
+    Failure, TransferSyntax, Uid,
+    dicomdir::{self, Member},
+};
+use std::{
+    collections::VecDeque,
+    io::{self, Write},
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
+use storage::StoredInstance;
+use zip::{
+    CompressionMethod, ZipWriter,
+    write::{SimpleFileOptions, StreamWriter},
+};
+
+pub const ZIP: &str = "application/zip";
+/// Files in one folder of the archive: some systems are slow with more.
+const IN_FOLDER: usize = 1000;
+
+/// A file of the archive, and what it is in.
+pub struct Entry {
+    pub instance: Arc<StoredInstance>,
+    pub transfer_syntax: TransferSyntax,
+    pub piece: Piece,
+}
+
+/// The archive; it is named after the resource.
+pub fn answer(web: &Web, name: &Uid, entries: Vec<Entry>) -> Response {
+    let buffer = Buffer::default();
+    let archive = Archive {
+        web: web.clone(),
+        name: name.clone(),
+        zip: ZipWriter::new_stream(buffer.clone()),
+        buffer,
+        left: entries.into_iter().enumerate().collect(),
+        open: None,
+        members: Vec::new(),
+    };
+    let body = stream::try_unfold(Some(archive), |archive| async move {
+        let Some(mut archive) = archive else { return Ok::<_, WebError>(None) };
+        let is_more = archive.proceed().await?;
+        let bytes = archive.buffer.take();
+        Ok(Some((bytes, is_more.then_some(archive))))
+    });
+    let mut response = Body::from_stream(body).into_response();
+    let headers = response.headers_mut();
+    insert(headers, header::CONTENT_TYPE, ZIP);
+    insert(headers, header::CACHE_CONTROL, NO_STORE);
+    insert(headers, header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}.zip\""));
+    response
+}
+
+struct Archive {
+    web: Web,
+    name: Uid,
+    zip: ZipWriter<StreamWriter<Buffer>>,
+    buffer: Buffer,
+    left: VecDeque<(usize, Entry)>,
+    /// The rest of the file that is being written.
+    open: Option<BoxStream<'static, Result<Bytes, WebError>>>,
+    members: Vec<Member>,
+}
+
+impl Archive {
+    /// Writes some more into the buffer; `false` when that was the end.
+    async fn proceed(&mut self) -> Result<bool, WebError> {
+        if let Some(file) = &mut self.open {
+            match file.next().await {
+                Some(bytes) => self.zip.write_all(&bytes?).map_err(failed)?,
+                None => self.open = None,
+            }
+            return Ok(true);
+        }
+        match self.left.pop_front() {
+            Some((index, entry)) => self.begin(index, entry).await.map(|()| true),
+            None => self.finish().map(|()| false),
+        }
+    }
+
+    async fn begin(&mut self, index: usize, entry: Entry) -> Result<(), WebError> {
+        let instance = &entry.instance;
+        let id = [format!("DIR{:05}", index / IN_FOLDER + 1), format!("F{:07}", index + 1)];
+        self.start(&id.join("/"))?;
+        let metadata = decode::metadata(&self.web, instance).await?;
+        let sop = (&instance.sop_class, &instance.sop_instance);
+        self.members.extend(Member::new(&metadata, &id.join("\\"), sop, &entry.transfer_syntax));
+        self.open = Some(entry.piece.stream(self.web.clone()));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), WebError> {
+        self.start("DICOMDIR")?;
+        let directory = dicomdir::write(&self.members, &self.name);
+        let directory = directory.ok_or_else(|| failed("the DICOMDIR cannot be written"))?;
+        self.zip.write_all(&directory).map_err(failed)?;
+        let zip = mem::replace(&mut self.zip, ZipWriter::new_stream(Buffer::default()));
+        zip.finish().map(drop).map_err(failed)
+    }
+
+    /// Frames hardly get smaller by what ZIP has, and whoever waits waits for that.
+    fn start(&mut self, name: &str) -> Result<(), WebError> {
+        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
+        self.zip.start_file(name, stored).map_err(failed)
+    }
+}
+
+fn failed(error: impl ToString) -> WebError {
+    WebError::Refused(Failure::Internal, error.to_string())
+}
+
+/// What was written and not yet sent.
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    fn take(&self) -> Bytes {
+        mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into()
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
