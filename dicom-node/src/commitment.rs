@@ -7,24 +7,19 @@
 use crate::{
     association::supported::STORAGE_COMMITMENT,
     dimse::status,
-    scp::commitment::{Reference, Report, Transaction},
+    scp::commitment::{Report, Transaction},
     scu::{self, EventReport, ScuError},
     session::Node,
     worker::{self, LEASE},
 };
-use futures::TryStreamExt;
-use pacs_core::{
-    AeTitle, Failure, Tag, Uid,
-    query::{Condition, Level, Query},
-    tags,
-};
+use pacs_core::AeTitle;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use storage::{Archive, ArchiveError, Job, Row};
+use storage::{Archive, ArchiveError, Job};
 use tokio::{
     sync::{Notify, mpsc, oneshot},
     time::timeout,
@@ -32,13 +27,10 @@ use tokio::{
 
 /// The kind of its jobs.
 const KIND: &str = "commitment";
-/// Instances looked up in one go.
+/// Instances judged before the job is held on to.
 const PAGE: usize = 100;
 /// How long a requester may take to answer over its own association.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-/// Failure Reason: class and instance do not belong together (PS3.3 C.14.1.1).
-const CLASS_INSTANCE_CONFLICT: u16 = 0x0119;
-
 /// What a job remembers.
 #[derive(Debug, Serialize, Deserialize)]
 struct Asked {
@@ -107,67 +99,15 @@ async fn judge(archive: &Archive, job: &Job, asked: Transaction) -> Result<Repor
     let mut report = Report { transaction: asked.uid, committed: Vec::new(), failed: Vec::new() };
     for page in asked.references.chunks(PAGE) {
         archive.extend(job, LEASE).await?;
-        let held = held(archive, page).await?;
-        for reference in page {
-            match fault(archive, reference, held.get(reference.sop_instance.as_str())).await? {
-                None => report.committed.push(reference.clone()),
-                Some(reason) => report.failed.push((reference.clone(), reason)),
+        let references: Vec<_> = page.iter().map(|one| (one.sop_class.clone(), one.sop_instance.clone())).collect();
+        for (reference, judged) in page.iter().zip(archive.commit(&references).await?) {
+            match judged {
+                Ok(()) => report.committed.push(reference.clone()),
+                Err(why) => report.failed.push((reference.clone(), why.reason())),
             }
         }
     }
     Ok(report)
-}
-
-/// The rows of instances by SOP Instance UID, which may lie in several series.
-async fn held(archive: &Archive, page: &[Reference]) -> Result<HashMap<String, Vec<Row>>, ArchiveError> {
-    let mut query = Query::new(Level::Instance);
-    let uids = page.iter().map(|reference| reference.sop_instance.to_string()).collect();
-    query.conditions.insert(tags::SOP_INSTANCE_UID, Condition::AnyOf(uids));
-    let mut held: HashMap<String, Vec<Row>> = HashMap::new();
-    for row in archive.find(&query).await? {
-        let uid = row.values.get(&tags::SOP_INSTANCE_UID).cloned().unwrap_or_default();
-        held.entry(uid).or_default().push(row);
-    }
-    Ok(held)
-}
-
-/// Why we do not answer for an instance; `None`: we do.
-async fn fault(archive: &Archive, reference: &Reference, rows: Option<&Vec<Row>>) -> Result<Option<u16>, ArchiveError> {
-    let of_class = |row: &&Row| row.values.get(&tags::SOP_CLASS_UID) == Some(&reference.sop_class);
-    let Some(rows) = rows else { return Ok(Some(status::NO_SUCH_SOP_INSTANCE)) };
-    let rows: Vec<_> = rows.iter().filter(of_class).collect();
-    if rows.is_empty() {
-        return Ok(Some(CLASS_INSTANCE_CONFLICT));
-    }
-    // The requester means one of them, and does not say which.
-    for row in rows {
-        let uid = |tag: Tag| row.values.get(&tag).and_then(|text| text.parse::<Uid>().ok());
-        let (Some(study), Some(series)) = (uid(tags::STUDY_INSTANCE_UID), uid(tags::SERIES_INSTANCE_UID)) else {
-            return Ok(Some(Failure::Internal.dimse()));
-        };
-        if !is_whole(archive, &study, &series, &reference.sop_instance).await? {
-            return Ok(Some(Failure::Internal.dimse()));
-        }
-    }
-    Ok(None)
-}
-
-/// Reads an instance to its end, where its checksum is. What cannot be reached now is no answer.
-async fn is_whole(archive: &Archive, study: &Uid, series: &Uid, sop_instance: &Uid) -> Result<bool, ArchiveError> {
-    let read = async {
-        let stored = archive.instance(study, series, sop_instance, None).await?;
-        let mut stream = archive.read_as_received(&stored).await?;
-        while stream.try_next().await?.is_some() {}
-        Ok(())
-    };
-    match read.await {
-        Ok(()) => Ok(true),
-        Err(error @ ArchiveError::Damaged(_)) => {
-            tracing::warn!(%error, %sop_instance, "no commitment for a damaged instance");
-            Ok(false)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 // ---- who is told, and how -------------------------------------------------------------------------------------------

@@ -7,12 +7,13 @@ use crate::{
 use pacs_core::statement::{Statement, code};
 
 /// Services with the section that their transactions are specified in.
-const SERVICES: [(&str, &str); 5] = [
+const SERVICES: [(&str, &str); 6] = [
     ("Retrieve (WADO-RS)", "PS3.18 §10.4"),
     ("Store (STOW-RS)", "PS3.18 §10.5"),
     ("Search (QIDO-RS)", "PS3.18 §10.6"),
     ("Worklist (UPS-RS)", "PS3.18 Chapter 11"),
     ("Non-Patient Instances", "PS3.18 Chapter 12"),
+    ("Storage Commitment", "PS3.18 Chapter 13"),
 ];
 
 /// The services, at the front of the statement. We ask nothing of others by DICOMweb here: what is sent on is told elsewhere.
@@ -54,8 +55,10 @@ pub fn services(statement: &mut Statement, config: &WebConfig) {
         ("Retrieve thumbnail", Kind::Thumbnail),
         ("Retrieve frames", Kind::Frames),
         ("Retrieve bulkdata", Kind::BulkData),
+        ("Retrieve all bulkdata", Kind::AllBulkData),
         ("Retrieve non-patient objects", Kind::RetrieveNonPatient),
         ("Store", Kind::Store),
+        ("Request storage commitment", Kind::RequestCommitment),
         ("Search for workitems", Kind::SearchWorkitems),
         ("Retrieve a workitem", Kind::RetrieveWorkitem),
         ("Create a workitem", Kind::CreateWorkitem),

@@ -6,7 +6,7 @@
 //! | `auth`, `session` | who asks, what they may do; signing in and out |
 //! | `qido` | search (PS3.18 §10.6) |
 //! | `wado`, `zipped`, `metadata`, `frames`, `bulkdata`, `rendered` | retrieve (§10.4) |
-//! | `stow` | store (§10.5) |
+//! | `stow`, `commitment` | store (§10.5), and whether that is kept (Chapter 13) |
 //! | `transactions` | the table of all these, from which the router is made |
 //! | `capabilities`, [`conformance`] | what there is, for machines (§8.9) and for the conformance statement (PS3.2) |
 //! | `non_patient` | palettes, protocols, templates (§12) |
@@ -19,7 +19,7 @@
 //! | `routing` | what is sent on, and corrected on receipt, by rule; for administrators |
 //! | `viewer` | the built-in files |
 //! | `apps` | files of other viewers, from folders |
-//! | `media_type`, `multipart`, `xml` | Accept, multipart/related and the Native DICOM Model, pure |
+//! | `media_type`, `multipart`, `model`, `xml` | Accept, multipart/related, data sets as JSON and XML, pure |
 //! | `workers`, `decode`, `scan`, `convert`, `transcode` | work on pixels and bytes off the async threads, bounded |
 //! | `asked`, `resource`, `respond`, `cache`, `web` | what the services share |
 //! | `error` | failure → problem+json |
@@ -34,6 +34,7 @@ mod auth;
 mod bulkdata;
 mod cache;
 mod capabilities;
+mod commitment;
 pub mod config;
 pub mod conformance;
 mod convert;
@@ -46,6 +47,7 @@ mod frames;
 mod holds;
 mod media_type;
 mod metadata;
+mod model;
 mod multipart;
 mod non_patient;
 mod peers;

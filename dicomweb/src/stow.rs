@@ -11,24 +11,24 @@ mod upload;
 use crate::{
     auth::Caller,
     error::WebError,
-    media_type::{Acceptable, MediaType},
+    media_type::MediaType,
+    model::Model,
     multipart::{Event, Headers, MultipartError, Reader},
     resource::Resource,
-    respond::{DICOM_JSON, JSON_TYPES, accepted},
+    respond::DICOM_JSON,
     web::Web,
-    xml::{self, DICOM_XML},
+    xml::DICOM_XML,
 };
 use axum::{
     body::{Body, BodyDataStream},
     extract::{Request, State},
     http::{HeaderMap, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use bytes::Bytes;
-use composed::{Composition, Model};
+use composed::Composition;
 use futures::StreamExt;
 use pacs_core::Failure;
-use serde_json::Value;
 use std::time::Duration;
 use storage::Expected;
 use upload::Uploads;
@@ -77,7 +77,7 @@ pub async fn put(
 pub async fn take(web: &Web, caller: &Caller, request: Request, expected: Expected) -> Result<Response, WebError> {
     let (parts, body) = request.into_parts();
     let base = web.base(&parts.uri, &parts.headers)?;
-    let answer = answer_form(&parts.headers)?;
+    let answer = Model::wanted(&parts.headers)?;
     let mut source = Source::new(web, body);
     let study = expected.study.clone();
     let mut uploads = Uploads::new(web, caller, expected);
@@ -97,26 +97,7 @@ pub async fn take(web: &Web, caller: &Caller, request: Request, expected: Expect
     }
     let told = report::write(&reports, &base, study.as_ref());
     let status = report::status(&reports);
-    Ok(match answer {
-        // One document, alone as PS3.18 §10.5.3 has it, or as the one part of several.
-        Answer::Xml => (status, [(header::CONTENT_TYPE, DICOM_XML)], xml::write(&told)).into_response(),
-        Answer::Json => (status, [(header::CONTENT_TYPE, DICOM_JSON)], Value::Object(told).to_string()).into_response(),
-    })
-}
-
-enum Answer {
-    Json,
-    Xml,
-}
-
-/// How the client wants to be told; JSON where it takes that.
-fn answer_form(headers: &HeaderMap) -> Result<Answer, WebError> {
-    let of = |one: &Acceptable| {
-        let is_json = JSON_TYPES.into_iter().any(|kind| one.media.covers(kind));
-        is_json.then_some(Answer::Json).or_else(|| one.media.covers(DICOM_XML).then_some(Answer::Xml))
-    };
-    let available = || WebError::not_acceptable(&[JSON_TYPES[0], JSON_TYPES[1], DICOM_XML].join(", "));
-    accepted(headers, &[]).iter().find_map(of).ok_or_else(available)
+    Ok(answer.answer(status, told))
 }
 
 enum Form {

@@ -3,7 +3,7 @@
 
 use crate::{
     auth::Right,
-    bulkdata, frames, metadata, non_patient,
+    bulkdata, commitment, frames, metadata, non_patient,
     qido::{self, EVENT_STREAM},
     rendered::{self, RENDERED, THUMBNAIL},
     respond::{FORMS, JSON_TYPES},
@@ -25,6 +25,8 @@ use std::collections::BTreeSet;
 
 /// A workitem names every instance that is its input.
 const MAX_WORKITEM: usize = 4 << 20;
+/// Some 200 bytes an instance.
+const MAX_COMMITMENT: usize = 32 << 20;
 
 const PATIENTS: &str = "/patients";
 const INSTANCE: &str = "/studies/{study}/series/{series}/instances/{instance}";
@@ -48,6 +50,7 @@ impl Transaction {
             Kind::Delete | Kind::Count | Kind::Put => None,
             Kind::Search if self.path == PATIENTS => None,
             _ if self.is_non_patient => Some("PS3.18 Chapter 12"),
+            Kind::RequestCommitment | Kind::CommitmentResult => Some("PS3.18 Chapter 13"),
             _ if self.kind.is_of_workitems() => Some("PS3.18 Chapter 11"),
             Kind::Search => Some("PS3.18 §10.6"),
             Kind::Store => Some("PS3.18 §10.5"),
@@ -73,6 +76,8 @@ pub enum Kind {
     /// One instance, as the current version.
     Put,
     Delete,
+    RequestCommitment,
+    CommitmentResult,
     SearchNonPatient,
     RetrieveNonPatient,
     SearchWorkitems,
@@ -90,6 +95,7 @@ impl Kind {
     pub fn method(self) -> Method {
         match self {
             Self::Store | Self::CreateWorkitem | Self::ActOnWorkitem | Self::Subscribe => Method::POST,
+            Self::RequestCommitment => Method::POST,
             Self::ChangeWorkitemState | Self::Put => Method::PUT,
             Self::Delete | Self::Unsubscribe => Method::DELETE,
             _ => Method::GET,
@@ -102,6 +108,7 @@ impl Kind {
             Self::Search | Self::Count | Self::SearchNonPatient => Right::Search,
             Self::SearchWorkitems | Self::RetrieveWorkitem => Right::Search,
             Self::Store | Self::CreateWorkitem | Self::ActOnWorkitem | Self::ChangeWorkitemState => Right::Store,
+            Self::RequestCommitment | Self::CommitmentResult => Right::Store,
             // Who hears takes the events of the subscriber.
             Self::Subscribe | Self::Unsubscribe | Self::OpenChannel => Right::Store,
             // Who replaces what is seen takes the other from sight.
@@ -115,6 +122,7 @@ impl Kind {
         match self {
             Self::Store => stow::TAKEN.map(str::to_owned).to_vec(),
             Self::Put => vec![wado::DICOM.to_owned()],
+            Self::RequestCommitment => ONE.map(str::to_owned).to_vec(),
             Self::CreateWorkitem | Self::ActOnWorkitem | Self::ChangeWorkitemState => {
                 JSON_TYPES.map(str::to_owned).to_vec()
             }
@@ -146,7 +154,9 @@ impl Kind {
             Self::Count => vec![JSON_TYPES[1].to_owned()],
             Self::SearchNonPatient => json(),
             Self::SearchWorkitems | Self::RetrieveWorkitem => json(),
-            Self::Store | Self::Put => [JSON_TYPES[0], JSON_TYPES[1], DICOM_XML].map(str::to_owned).to_vec(),
+            Self::Store | Self::Put | Self::RequestCommitment | Self::CommitmentResult => {
+                ONE.map(str::to_owned).to_vec()
+            }
             Self::Retrieve => vec![multipart(wado::DICOM), wado::DICOM.to_owned(), ZIP.to_owned()],
             Self::RetrieveNonPatient => {
                 vec![wado::DICOM.to_owned(), multipart(wado::DICOM), JSON_TYPES[0].to_owned()]
@@ -179,10 +189,13 @@ impl Kind {
             Self::ActOnWorkitem => &["transaction-uid"],
             Self::Subscribe => &["deletionlock", "filter"],
             Self::Store | Self::Put | Self::Delete | Self::ChangeWorkitemState => &[],
-            Self::Unsubscribe | Self::OpenChannel => &[],
+            Self::Unsubscribe | Self::OpenChannel | Self::RequestCommitment | Self::CommitmentResult => &[],
         }
     }
 }
+
+/// One data set.
+const ONE: [&str; 3] = [JSON_TYPES[0], JSON_TYPES[1], DICOM_XML];
 
 const SEARCH: &[&str] =
     &["accept", "limit", "offset", "fuzzymatching", "emptyvaluematching", "includefield", "orderby", "cursor"];
@@ -254,7 +267,18 @@ fn studies() -> Vec<Transaction> {
     }
     all.extend(frames_and_bulk_data());
     all.extend(counts());
+    all.extend(commitments());
     all
+}
+
+fn commitments() -> [Transaction; 2] {
+    let path = "/commitment-requests/{transaction}";
+    let request = transaction("Request Storage Commitment", Kind::RequestCommitment, path, commitment::request);
+    let handler = request.handler.layer(DefaultBodyLimit::max(MAX_COMMITMENT));
+    [
+        Transaction { handler, ..request },
+        transaction("Retrieve Storage Commitment Result", Kind::CommitmentResult, path, commitment::result),
+    ]
 }
 
 /// Each of a search, of its level.

@@ -3,6 +3,7 @@
 use crate::{
     auth::Caller,
     cache::Cache,
+    commitment::{self, Transactions},
     config::WebConfig,
     error::{WebError, chain},
     peers::Echo,
@@ -38,6 +39,9 @@ pub struct Shared {
     pub pictures: Cache<String, Bytes>,
     /// Frames encoded for a client, by instance, index and compression.
     pub encoded: Cache<(i64, u32, String), Bytes>,
+    pub commitments: Transactions,
+    /// Those who look into commitments: they read all that is asked about.
+    pub judges: Semaphore,
     pub workers: Workers,
     pub subscribers: Arc<Semaphore>,
     audited: Cache<(String, String, Option<Uid>), ()>,
@@ -76,6 +80,8 @@ impl Web {
             metadata: Cache::new(64, minute),
             pictures: Cache::new(1024, Duration::from_secs(600)),
             encoded: Cache::weighing(64 << 20, Duration::from_secs(600), Bytes::len),
+            commitments: commitment::transactions(),
+            judges: Semaphore::new(2),
             workers: Workers::new(decoders),
             subscribers: Arc::new(Semaphore::new(MAX_SUBSCRIBERS)),
             audited: Cache::new(4096, AUDIT_COALESCED),

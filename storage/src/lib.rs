@@ -56,6 +56,7 @@ mod batch;
 mod bucket;
 mod clock;
 mod commit;
+pub mod commitment;
 mod compaction;
 pub mod config;
 pub mod corrections;

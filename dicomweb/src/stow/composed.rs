@@ -3,7 +3,7 @@
 //! Bulk data goes to a file as it comes, so that memory does not grow with it; what is in it is found by Content-Location.
 
 use super::{jpeg::Jpeg, upload::Uploads};
-use crate::{error::WebError, media_type::MediaType, multipart::Headers, web::Web, xml};
+use crate::{error::WebError, media_type::MediaType, model::Model, multipart::Headers, web::Web};
 use image::{ColorType, DynamicImage, ImageReader, Limits};
 use pacs_core::{
     Failure, Tag, TransferSyntax, Uid,
@@ -33,23 +33,6 @@ const STEP: u64 = 1 << 20;
 const MAX_PICTURE: u64 = 256 << 20;
 /// In so many bytes the header of a JPEG is.
 const JPEG_HEAD: u64 = 64 << 10;
-
-/// How metadata comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Model {
-    Json,
-    Xml,
-}
-
-impl Model {
-    pub fn of(media: &MediaType) -> Option<Self> {
-        match media.essence.as_str() {
-            "application/dicom+json" | "application/json" => Some(Self::Json),
-            xml::DICOM_XML => Some(Self::Xml),
-            _ => None,
-        }
-    }
-}
 
 /// The parts of a request, on the way to instances.
 pub struct Composition<'a> {
@@ -123,7 +106,7 @@ impl<'a> Composition<'a> {
 
     pub fn end(&mut self) -> Result<(), WebError> {
         match self.part.take() {
-            Some(Part::Metadata(model, text)) => self.items.extend(items(model, &text)?),
+            Some(Part::Metadata(model, text)) => self.items.extend(model.read(&text)?),
             Some(Part::Bulk) => {
                 if let Some(bulk) = self.bulk.last_mut() {
                     bulk.range.end = self.len;
@@ -337,20 +320,6 @@ fn decode(bytes: Vec<u8>) -> image::ImageResult<DynamicImage> {
     limits.max_alloc = Some(MAX_PICTURE);
     reader.limits(limits);
     reader.decode()
-}
-
-fn items(model: Model, text: &[u8]) -> Result<Vec<Map<String, Value>>, WebError> {
-    match model {
-        Model::Xml => Ok(vec![xml::read(text).map_err(|error| WebError::bad_request(error.to_string()))?]),
-        Model::Json => {
-            let malformed = |error| WebError::bad_request(format!("metadata is not DICOM JSON: {error}"));
-            // One data set by itself occurs too.
-            match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
-                Some(b'{') => Ok(vec![serde_json::from_slice(text).map_err(malformed)?]),
-                _ => serde_json::from_slice(text).map_err(malformed),
-            }
-        }
-    }
 }
 
 fn uid(item: &Map<String, Value>, tag: Tag) -> Option<Uid> {
