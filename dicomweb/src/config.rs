@@ -20,6 +20,9 @@ pub struct WebConfig {
     /// The port that we listen on; the program sets it. Some clients leave it out of their Host header.
     #[serde(skip)]
     pub port: u16,
+    /// Origins of other web applications that may ask from a browser, such as `https://viewer.example.org`; `*` is any. They
+    /// bring a bearer token: the session of our viewer is not theirs.
+    pub allowed_origins: Vec<String>,
     /// A query answers at most this many matches; the rest is fetched by `offset`.
     pub max_results: u32,
     /// A STOW-RS request may have at most this many bytes in all its instances.
@@ -106,6 +109,7 @@ impl Default for WebConfig {
             ae_title: "YINGHAI".into(),
             dicom_port: 11112,
             port: 0,
+            allowed_origins: Vec::new(),
             max_results: 5000,
             max_upload_bytes: 64 << 30,
             idle_seconds: 60,

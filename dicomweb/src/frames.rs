@@ -12,14 +12,14 @@ use crate::{
 };
 use axum::{
     body::Body,
-    http::header,
+    http::{HeaderName, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use pacs_core::{
     frame_layout::FrameLayout,
-    pixel::Target,
+    pixel::{Target, progressive},
     transfer_syntax::{Codec, EXPLICIT_VR_LITTLE_ENDIAN, Encoding, TransferSyntax},
 };
 use std::{collections::HashSet, sync::Arc};
@@ -61,16 +61,42 @@ pub async fn answer(asked: &Asked, instance: Arc<StoredInstance>, frames: Vec<u3
     let content_type = format!("{}; transfer-syntax={}", choice.media, choice.transfer_syntax);
     match frames.as_slice() {
         [index] if !choice.multipart => {
-            let tag = entity_tag((instance.id, index, format!("{:?}", choice.form)));
+            let halved = halved(&asked.parameters)?;
+            let tag = entity_tag((instance.id, index, format!("{:?}", choice.form), halved));
             if is_held(&asked.headers, &tag) {
                 return Ok(not_modified(&tag));
             }
             let bytes = content(&asked.web, &instance, *index, choice.form).await?;
-            let response = ranged(&asked.web, &asked.headers, &content_type, Piece::Bytes(bytes))?;
+            let (bytes, told) = progressive(bytes, halved)?;
+            let mut response = ranged(&asked.web, &asked.headers, &content_type, Piece::Bytes(bytes))?;
+            told.iter().for_each(|told| insert(response.headers_mut(), RESOLUTIONS, told));
             Ok((cache_headers(&tag), response).into_response())
         }
         _ => parts(asked, instance, frames, &choice, content_type).await,
     }
+}
+
+/// Of a codestream that holds smaller images at its start (PS3.5 §10.18), the size of each and how many of the first bytes
+/// it takes: for a client that shows the first of them and then sharpens it by `Range`.
+const RESOLUTIONS: HeaderName = HeaderName::from_static("x-resolutions");
+
+/// `resolution=N`, an extension: the image halved so many times, as a codestream of its own.
+fn halved(parameters: &[(String, String)]) -> Result<usize, WebError> {
+    let given = parameters.iter().find(|(name, _)| name == "resolution").map(|(_, value)| value.parse::<u8>());
+    let given = given.transpose().map_err(|_| WebError::bad_request("resolution is how often the image is halved"))?;
+    Ok(given.unwrap_or_default().into())
+}
+
+/// The image halved so many times, or as often as the codestream has it; and what it holds, if it tells that.
+fn progressive(codestream: Bytes, halved: usize) -> Result<(Bytes, Option<String>), WebError> {
+    let Ok(resolutions) = progressive::resolutions(&codestream) else { return Ok((codestream, None)) };
+    let told = resolutions.iter().map(|one| format!("{}x{}={}", one.columns, one.rows, one.bytes));
+    let told = told.collect::<Vec<_>>().join(", ");
+    if halved == 0 {
+        return Ok((codestream, Some(told)));
+    }
+    let index = resolutions.len().saturating_sub(1 + halved);
+    Ok((progressive::smaller(&codestream, index)?.into(), None))
 }
 
 /// The first way that the client takes and that can be gone; what a compression cannot carry is left to the next.

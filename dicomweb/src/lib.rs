@@ -19,9 +19,10 @@
 //! | `routing` | what is sent on, and corrected on receipt, by rule; for administrators |
 //! | `viewer` | the built-in files |
 //! | `apps` | files of other viewers, from folders |
+//! | `cors` | web applications of other origins |
 //! | `media_type`, `multipart`, `model`, `xml` | Accept, multipart/related, data sets as JSON and XML, pure |
 //! | `workers`, `decode`, `scan`, `convert`, `transcode` | work on pixels and bytes off the async threads, bounded |
-//! | `asked`, `resource`, `respond`, `cache`, `web` | what the services share |
+//! | `asked`, `resource`, `respond`, `cache`, `buffer`, `web` | what the services share |
 //! | `error` | failure → problem+json |
 //!
 //! Invariants: every route but health, sign-in and the viewers' files stands behind a [`auth::Right`]; a body, in
@@ -31,6 +32,7 @@
 mod apps;
 mod asked;
 mod auth;
+mod buffer;
 mod bulkdata;
 mod cache;
 mod capabilities;
@@ -39,6 +41,7 @@ pub mod config;
 pub mod conformance;
 mod convert;
 mod corrections;
+mod cors;
 mod damage;
 mod decode;
 pub mod error;
@@ -107,6 +110,7 @@ const MAX_BODY: usize = 64 << 10;
 /// configured, TLS; and it lends its `echo`.
 pub fn router(archive: Archive, config: WebConfig, echo: Echo) -> Router {
     let apps = apps::router(&config.apps);
+    let origins = cors::origins(&config);
     let web = Web::new(archive, config, echo);
     let behind = |right, routes: Router<Web>| {
         routes.route_layer(middleware::from_fn_with_state((web.clone(), right), auth::guard))
@@ -121,7 +125,7 @@ pub fn router(archive: Archive, config: WebConfig, echo: Echo) -> Router {
     .merge(behind(Right::Read, Router::new().route(versions::PATH, get(versions::list))))
     .merge(behind(Right::Administer, administration()))
     .route("/session", get(session::current).post(session::sign_in).delete(session::sign_out));
-    Router::new()
+    let all = Router::new()
         .nest(BASE, dicom_web)
         // The base with its slash, as PS3.18 §8.9 has it.
         .nest(&format!("{BASE}/"), behind(Right::Search, capabilities::base()))
@@ -143,7 +147,8 @@ pub fn router(archive: Archive, config: WebConfig, echo: Echo) -> Router {
                 .layer(constant(HeaderName::from_static("cross-origin-resource-policy"), "same-origin"))
                 .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(is_text)),
         )
-        .with_state(web)
+        .with_state(web);
+    cors::open(all, &origins)
 }
 
 fn administration() -> Router<Web> {

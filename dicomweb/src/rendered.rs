@@ -1,7 +1,10 @@
 //! Rendered images and thumbnails (PS3.18 §10.4.1.1.3, §10.4.1.1.4), drawn by the pipeline that the viewer uses.
 //!
-//! A study, series or multi-frame instance is shown by the middle one of its images.
+//! A study, series or multi-frame instance is shown by the middle one of its images, as GIF a multi-frame instance by all.
+//! Documents and video are passed on as they are.
 
+mod document;
+mod movie;
 mod parameters;
 
 use crate::{
@@ -32,6 +35,9 @@ use storage::{AuditAction, StoredInstance};
 const SMALL: usize = 64 << 10;
 
 pub async fn rendered(asked: Asked) -> Result<Response, WebError> {
+    if let Some(document) = document::passed_on(&asked).await? {
+        return Ok(document);
+    }
     let parameters = Parameters::read(&asked.parameters, &asked.accepted())?;
     answer(&asked, parameters).await
 }
@@ -45,15 +51,17 @@ async fn answer(asked: &Asked, parameters: Parameters) -> Result<Response, WebEr
     let web = &asked.web;
     let (instance, index) = target(web, &asked.resource).await?;
     asked.audit(AuditAction::Read, Some(&instance.study), "rendered").await;
-    let tag = entity_tag((instance.id, index, &parameters));
+    let is_movie = movie::is_wanted(&asked.resource, &instance, parameters.format);
+    let tag = entity_tag((instance.id, index, &parameters, is_movie));
     if is_held(&asked.headers, &tag) {
         return Ok(not_modified(&tag));
     }
     let format = parameters.format;
     // All that the picture depends on, and not a hash of it: no parameters may be found that show another's picture.
-    let key = format!("{} {index} {parameters:?}", instance.id);
+    let key = format!("{} {index} {parameters:?} {is_movie}", instance.id);
     let encoded = match web.pictures.get(&key) {
         Some(encoded) => encoded,
+        None if is_movie => movie::draw(web, &instance, &parameters).await?,
         None => draw(web, &instance, index, parameters).await?,
     };
     if encoded.len() <= SMALL {
@@ -148,6 +156,8 @@ fn encode(image: &DynamicImage, parameters: &Parameters) -> Result<Bytes, PixelE
     let outcome = match parameters.format {
         Format::Jpeg => image.write_with_encoder(JpegEncoder::new_with_quality(&mut encoded, parameters.quality)),
         Format::Png => image.write_to(&mut encoded, ImageFormat::Png),
+        Format::Gif => image.write_to(&mut encoded, ImageFormat::Gif),
+        Format::WebP => image.write_to(&mut encoded, ImageFormat::WebP),
     };
     outcome.map_err(|error| PixelError::Codec(error.to_string()))?;
     Ok(encoded.into_inner().into())

@@ -176,6 +176,14 @@ pub fn ranged(web: &Web, request: &HeaderMap, content_type: &str, piece: Piece) 
     Ok(response)
 }
 
+/// The first bytes of a piece, as many as these.
+pub fn limited(piece: Piece, len: Option<u64>) -> Piece {
+    match (len, piece.len()) {
+        (Some(len), Some(all)) if len < all => cut(piece, 0..len),
+        _ => piece,
+    }
+}
+
 /// A stretch of a piece that is bytes already.
 fn cut(piece: Piece, range: Range<u64>) -> Piece {
     match piece {

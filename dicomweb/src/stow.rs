@@ -60,9 +60,10 @@ pub async fn put(
     resource: Resource,
     request: Request,
 ) -> Result<Response, WebError> {
-    let (study, _, sop_instance) = resource.identity()?;
+    let (study, series, sop_instance) = resource.identity()?;
     let expected = Expected {
         study: Some(study.clone()),
+        series: Some(series.clone()),
         sop_instance: Some(sop_instance.clone()),
         is_replacement: true,
         ..Expected::default()

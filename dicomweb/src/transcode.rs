@@ -7,7 +7,10 @@ use pacs_core::{
     Attributes, Failure, TransferSyntax, Uid, part10,
     pixel::{ImagePixel, PixelError, Target, Transcoder, Unfit},
     transcode::{Wanted, write_encoded},
-    transfer_syntax::{DEFLATED_IMAGE_FRAME, JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS, RLE_LOSSLESS},
+    transfer_syntax::{
+        DEFLATED_IMAGE_FRAME, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, JPEG_BASELINE, JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS,
+        JPEG_LS_NEAR_LOSSLESS, RLE_LOSSLESS,
+    },
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -25,12 +28,16 @@ const BYTES_A_SAMPLE: u64 = 40;
 const STEP: usize = 256 << 10;
 
 /// What a media type stands for where no transfer syntax is named (PS3.18 Tables 8.7.3-2, 8.7.3-4).
-const DEFAULTS: [(&str, &str); 3] =
-    [("image/jpeg", JPEG_LOSSLESS_SV1), ("image/dicom-rle", RLE_LOSSLESS), ("image/jls", JPEG_LS_LOSSLESS)];
+const DEFAULTS: [(&str, &str); 4] = [
+    ("image/jpeg", JPEG_LOSSLESS_SV1),
+    ("image/dicom-rle", RLE_LOSSLESS),
+    ("image/jls", JPEG_LS_LOSSLESS),
+    ("image/jphc", HTJ2K_LOSSLESS_RPCL),
+];
 
 /// The compressions that frames can be had in, as transfer syntaxes with their media types.
 pub fn offered() -> impl Iterator<Item = TransferSyntax> {
-    let others = ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.81", DEFLATED_IMAGE_FRAME];
+    let others = [HTJ2K_LOSSLESS, JPEG_BASELINE, JPEG_LS_NEAR_LOSSLESS, DEFLATED_IMAGE_FRAME];
     let all = DEFAULTS.into_iter().map(|(_, uid)| uid).chain(others);
     all.filter_map(|uid| uid.parse().ok().map(TransferSyntax::new))
 }

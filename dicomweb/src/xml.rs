@@ -15,6 +15,8 @@ pub const DICOM_XML: &str = "application/dicom+xml";
 const NAMESPACE: &str = "http://dicom.nema.org/PS3.19/models/NativeDICOM";
 /// Elements within elements; an item of a sequence is two of them.
 const DEPTH: usize = 64;
+/// Elements of a document: each takes some hundred bytes, whatever it has in the text.
+const NODES: usize = 1 << 19;
 const GROUPS: [&str; 3] = ["Alphabetic", "Ideographic", "Phonetic"];
 const COMPONENTS: [&str; 5] = ["FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix"];
 
@@ -123,7 +125,7 @@ pub fn read(document: &[u8]) -> Result<Map<String, Value>, XmlError> {
     loop {
         match reader.read_event().map_err(malformed)? {
             Event::Start(start) if start.local_name().as_ref() == b"NativeDicomModel" => {
-                return data_set(&Node::read(&mut reader, &start, DEPTH)?);
+                return data_set(&Node::read(&mut reader, &start, DEPTH, &mut { NODES })?);
             }
             Event::Start(_) => return Err(XmlError::Model("the root is not NativeDicomModel")),
             Event::DocType(_) => return Err(XmlError::Model("a document type is not taken")),
@@ -143,9 +145,15 @@ struct Node {
 }
 
 impl Node {
-    fn read(reader: &mut Reader<&[u8]>, start: &BytesStart<'_>, depth: usize) -> Result<Self, XmlError> {
+    fn read(
+        reader: &mut Reader<&[u8]>,
+        start: &BytesStart<'_>,
+        depth: usize,
+        left: &mut usize,
+    ) -> Result<Self, XmlError> {
         let malformed = |error: &dyn std::fmt::Display| XmlError::Malformed(error.to_string());
         let depth = depth.checked_sub(1).ok_or(XmlError::Model("elements nest too deeply"))?;
+        *left = left.checked_sub(1).ok_or(XmlError::Model("too many elements"))?;
         let name = String::from_utf8_lossy(start.local_name().as_ref()).into_owned();
         let mut node = Self { name, ..Self::default() };
         for attribute in start.attributes() {
@@ -157,7 +165,7 @@ impl Node {
         }
         loop {
             match reader.read_event().map_err(|error| malformed(&error))? {
-                Event::Start(start) => node.children.push(Self::read(reader, &start, depth)?),
+                Event::Start(start) => node.children.push(Self::read(reader, &start, depth, left)?),
                 Event::End(_) => return Ok(node),
                 Event::Text(text) => node.text += &text.decode().map_err(|error| malformed(&error))?,
                 Event::CData(text) => node.text += &text.decode().map_err(|error| malformed(&error))?,

@@ -1,6 +1,7 @@
 //! A study, series or instance as a ZIP archive of files with their DICOMDIR, written as the client takes it.
 
 use crate::{
+    buffer::Buffer,
     decode,
     error::WebError,
     respond::{NO_STORE, Piece, insert},
@@ -20,12 +21,7 @@ use pacs_core::{
     Failure, TransferSyntax, Uid,
     dicomdir::{self, Member},
 };
-use std::{
-    collections::VecDeque,
-    io::{self, Write},
-    mem,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::VecDeque, io::Write, mem, sync::Arc};
 use storage::StoredInstance;
 use zip::{
     CompressionMethod, ZipWriter,
@@ -125,25 +121,4 @@ impl Archive {
 
 fn failed(error: impl ToString) -> WebError {
     WebError::Refused(Failure::Internal, error.to_string())
-}
-
-/// What was written and not yet sent.
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Buffer {
-    fn take(&self) -> Bytes {
-        mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into()
-    }
-}
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -65,6 +65,7 @@ impl Origin {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expected {
     pub study: Option<Uid>,
+    pub series: Option<Uid>,
     pub sop_class: Option<Uid>,
     pub sop_instance: Option<Uid>,
     /// An object of no patient, of this kind.
@@ -79,6 +80,7 @@ impl Expected {
         let text = |uid: &Option<Uid>| uid.as_ref().map(Uid::to_string);
         let pairs = [
             ("Study Instance UID", text(&self.study), facts.study().map(Uid::as_str)),
+            ("Series Instance UID", text(&self.series), facts.series().map(Uid::as_str)),
             ("SOP Class UID", text(&self.sop_class), Some(facts.sop_class().as_str())),
             ("SOP Instance UID", text(&self.sop_instance), Some(facts.sop_instance().as_str())),
             ("kind", resource(self.non_patient).map(str::to_owned), resource(facts.non_patient())),

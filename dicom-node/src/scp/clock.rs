@@ -49,7 +49,7 @@ mod tests {
             (tags::PATIENT_BIRTH_DATE, "19800101"),
             (tags::PATIENT_BIRTH_TIME, "0100"),
         ];
-        let row = Row { values: values.map(|(tag, value)| (tag, value.to_owned())).into() };
+        let row = Row::of(values.map(|(tag, value)| (tag, value.to_owned())).into());
         let zones = ("+0000".parse().unwrap(), "+0800".parse().unwrap());
         let moved = on_clock_of(zones, &row).values;
         let expected = [
@@ -63,13 +63,13 @@ mod tests {
             (tags::TIMEZONE_OFFSET_FROM_UTC, "+0000"),
         ];
         assert_eq!(moved, expected.map(|(tag, value)| (tag, value.to_owned())).into());
-        let own = Row {
-            values: [&values[..2], &[(tags::TIMEZONE_OFFSET_FROM_UTC, "+0000")]]
+        let own = Row::of(
+            [&values[..2], &[(tags::TIMEZONE_OFFSET_FROM_UTC, "+0000")]]
                 .concat()
                 .into_iter()
                 .map(|(tag, value)| (tag, value.to_owned()))
                 .collect(),
-        };
+        );
         assert_eq!(on_clock_of(zones, &own), own);
     }
 }

@@ -239,7 +239,7 @@ mod tests {
             [(tags::QUERY_RETRIEVE_LEVEL, "SERIES"), (tags::PATIENT_NAME, ""), (tags::CURRENT_PATIENT_LOCATION, "")];
         let search = search(Root::Study, &keys).unwrap();
         assert_eq!(search.pending, status::PENDING_WITHOUT_SOME_KEYS);
-        let row = Row { values: [(STUDY_UID, "1.2.3".to_owned())].into() };
+        let row = Row::of([(STUDY_UID, "1.2.3".to_owned())].into());
         let response = answered(&search, &row);
         let tags: Vec<_> = response.elements.iter().map(|element| element.tag).collect();
         let expected = [

@@ -3,7 +3,7 @@
 //! | event | data |
 //! |---|---|
 //! | `match` | a match that is new or was changed, in the DICOM JSON model |
-//! | `gone` | the UID of one that is no more among the matches (of a patient, the Patient ID) |
+//! | `gone` | the UID of one that is no more among the matches (of a patient, the Patient ID), a JSON string |
 //! | `current` | all that was said until now holds: `{"count": n}` |
 
 use super::results;
@@ -27,7 +27,7 @@ use serde_json::{Map, Value, json};
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
@@ -36,6 +36,8 @@ pub const EVENT_STREAM: &str = "text/event-stream";
 const MOST: u32 = 500;
 /// A scan that comes in is an event a slice: the search is made again once for all that come in so long.
 const GATHER: Duration = Duration::from_secs(1);
+/// And it rests for so many times as long as it took, so that no number of followers takes the archive for itself.
+const REST: u32 = 20;
 
 pub fn is_wanted(accepted: &[Acceptable]) -> bool {
     accepted.first().is_some_and(|first| !first.multipart && first.media.essence == EVENT_STREAM)
@@ -47,7 +49,8 @@ pub fn follow(web: Web, query: Query, base: String) -> Result<Response, WebError
     let permit = subscription(&web)?;
     let limit = query.limit.unwrap_or(MOST).min(MOST);
     let newest = web.archive.newest_event();
-    let search = Search { web, query, base, limit, newest, known: HashMap::new(), is_begun: false };
+    let search =
+        Search { web, query, base, limit, newest, known: HashMap::new(), is_begun: false, took: Duration::ZERO };
     let changes = stream::try_unfold(search, |mut search| async move {
         let changes = search.changes().await?;
         Ok::<_, WebError>(changes.map(|changes| (stream::iter(changes).map(Ok::<_, WebError>), search)))
@@ -65,6 +68,8 @@ struct Search {
     /// The matches that were told, by their unique key, each by a hash of what was said.
     known: HashMap<String, u64>,
     is_begun: bool,
+    /// How long the last search took.
+    took: Duration,
 }
 
 impl Search {
@@ -75,12 +80,14 @@ impl Search {
                 if self.newest.changed().await.is_err() {
                     return Ok(None);
                 }
-                tokio::time::sleep(GATHER).await;
+                tokio::time::sleep(GATHER.max(self.took * REST)).await;
             }
             // Before the search: what happens meanwhile is looked for again.
             self.newest.mark_unchanged();
+            let begin = Instant::now();
             let found = self.web.archive.find_page(&self.query, self.limit).await?;
             let matches = results::write(&self.web, &self.query, &self.base, &found.rows).await?;
+            self.took = begin.elapsed();
             let mut events = difference(&mut self.known, matches, self.query.level);
             if !events.is_empty() || !self.is_begun {
                 self.is_begun = true;
@@ -104,7 +111,8 @@ fn difference(known: &mut HashMap<String, u64>, matches: Vec<Map<String, Value>>
         }
         known.insert(uid, hash);
     }
-    events.extend(before.into_keys().map(|uid| Event::default().event("gone").data(uid)));
+    // As JSON: an identifier may hold characters that would end the line.
+    events.extend(before.into_keys().map(|uid| Event::default().event("gone").data(json!(uid).to_string())));
     events
 }
 

@@ -12,17 +12,22 @@ const MAX_THUMBNAIL: u32 = 256;
 pub enum Format {
     Jpeg,
     Png,
+    /// Of several frames a moving picture.
+    Gif,
+    WebP,
 }
 
 /// What rendered resources and thumbnails are drawn as, the default first.
-pub const RENDERED: [Format; 2] = [Format::Jpeg, Format::Png];
-pub const THUMBNAIL: [Format; 1] = [Format::Jpeg];
+pub const RENDERED: [Format; 4] = [Format::Jpeg, Format::Png, Format::Gif, Format::WebP];
+pub const THUMBNAIL: [Format; 4] = RENDERED;
 
 impl Format {
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Jpeg => "image/jpeg",
             Self::Png => "image/png",
+            Self::Gif => "image/gif",
+            Self::WebP => "image/webp",
         }
     }
 
@@ -69,7 +74,7 @@ impl Parameters {
         })
     }
 
-    /// A JPEG of at most 256 by 256 pixels, 128 unless a viewport says otherwise.
+    /// At most 256 by 256 pixels, 128 unless a viewport says otherwise.
     pub fn thumbnail(pairs: &[(String, String)], accepted: &[Acceptable]) -> Result<Self, WebError> {
         let format = Format::of(accepted, &THUMBNAIL)?;
         let mut parameters = Self { format, ..Self::read(pairs, &crate::media_type::accept([].into_iter(), None))? };

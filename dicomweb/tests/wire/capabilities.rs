@@ -75,7 +75,7 @@ async fn what_is_described_of_a_stored_instance_can_be_had() {
         assert_eq!(server.get(&filled(&path, value), "*/*").await.status, 200, "{path}");
         seen += 1;
     }
-    assert_eq!(seen, 24);
+    assert_eq!(seen, 30);
     assert_eq!(server.get("/dicom-web/color-palettes/1.2.9", "*/*").await.status, 200);
 }
 

@@ -161,5 +161,7 @@ async fn a_put_is_the_current_version_from_then_on() {
     assert_eq!(current.body, second);
     let other = ct("1.2.3.4.6", Encoding::Explicit);
     assert_eq!(put(other, PATH).await.status, 409);
+    let elsewhere = PATH.replace("series/1.2.3.4/", "series/1.2.3.9/");
+    assert_eq!(put(second, &elsewhere).await.status, 409);
     assert_eq!(put(b"nonsense".to_vec(), PATH).await.status, 409);
 }

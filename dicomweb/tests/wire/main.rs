@@ -11,6 +11,8 @@ mod compose;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod forms;
+#[cfg(test)]
 mod non_patient;
 #[cfg(test)]
 mod peers;

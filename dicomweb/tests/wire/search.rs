@@ -106,5 +106,5 @@ async fn a_search_goes_on_and_tells_what_comes_and_goes() {
     assert!(more.contains("\"1.2.3.4.8\"") && more.contains("{\"count\":4}"), "{more}");
     server.send(Request::delete("/dicom-web/studies/1.2.3/series/1.2.3.4/instances/1.2.3.4.5"), Body::empty()).await;
     let gone = told.until("event: current").await;
-    assert!(gone.contains("event: gone\ndata: 1.2.3.4.5\n"), "{gone}");
+    assert!(gone.contains("event: gone\ndata: \"1.2.3.4.5\"\n"), "{gone}");
 }

@@ -69,6 +69,14 @@ impl Server {
         Self { router: dicomweb::router(archive.clone(), config, Arc::new(echo)), archive, _folder: folder }
     }
 
+    /// Of this configuration.
+    pub async fn start_as(config: WebConfig) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = StorageConfig { data_dir: folder.path().into(), ..StorageConfig::default() };
+        let archive = Archive::open(&storage).await.unwrap();
+        Self { router: dicomweb::router(archive.clone(), config, Arc::new(echo)), archive, _folder: folder }
+    }
+
     /// An API token of a new user with a role.
     pub async fn token(&self, role: Role) -> String {
         let name = format!("{role:?}").to_lowercase();
