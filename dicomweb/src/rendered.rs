@@ -21,7 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, codecs::jpeg::JpegEncoder, imageops::FilterType};
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, RgbImage, codecs::jpeg::JpegEncoder, imageops::FilterType};
 use pacs_core::{
     Attributes, Failure,
     pixel::{self, Frame, ImagePixel, ModalityLut, PixelError, Presentation, Rendered, VoiLut},
@@ -39,17 +39,34 @@ pub async fn rendered(asked: Asked) -> Result<Response, WebError> {
         return Ok(document);
     }
     let parameters = Parameters::read(&asked.parameters, &asked.accepted())?;
-    answer(&asked, parameters).await
+    answer(&asked, parameters, || Err(no_image())).await
 }
 
+/// Of what has no image, a sheet of paper: lists ask for a picture of each.
 pub async fn thumbnail(asked: Asked) -> Result<Response, WebError> {
     let parameters = Parameters::thumbnail(&asked.parameters, &asked.accepted())?;
-    answer(&asked, parameters).await
+    let format = parameters.format;
+    let sheet = encode(&parameters.fit(sheet().into()), &parameters)?;
+    answer(&asked, parameters, || Ok(image(format, &entity_tag(("sheet", format)), sheet))).await
 }
 
-async fn answer(asked: &Asked, parameters: Parameters) -> Result<Response, WebError> {
+/// A sheet with lines of text, on black.
+fn sheet() -> GrayImage {
+    const SIDE: u32 = 128;
+    GrayImage::from_fn(SIDE, SIDE, |x, y| {
+        let is_sheet = (34..94).contains(&x) && (24..104).contains(&y);
+        let is_line = (44..84).contains(&x) && (34..96).contains(&y) && y % 10 < 3;
+        Luma([if is_line { 96 } else { u8::from(is_sheet) * 184 }])
+    })
+}
+
+async fn answer(
+    asked: &Asked,
+    parameters: Parameters,
+    without_image: impl FnOnce() -> Result<Response, WebError>,
+) -> Result<Response, WebError> {
     let web = &asked.web;
-    let (instance, index) = target(web, &asked.resource).await?;
+    let Some((instance, index)) = target(web, &asked.resource).await? else { return without_image() };
     asked.audit(AuditAction::Read, Some(&instance.study), "rendered").await;
     let is_movie = movie::is_wanted(&asked.resource, &instance, parameters.format);
     let tag = entity_tag((instance.id, index, &parameters, is_movie));
@@ -74,8 +91,8 @@ fn image(format: Format, tag: &str, encoded: Bytes) -> Response {
     ([(header::CONTENT_TYPE, format.media_type())], cache_headers(tag), encoded).into_response()
 }
 
-/// The instance and frame (from 0) to show for a resource.
-async fn target(web: &Web, resource: &Resource) -> Result<(Arc<StoredInstance>, u32), WebError> {
+/// The instance and frame (from 0) to show for a resource; `None` where there is no image.
+async fn target(web: &Web, resource: &Resource) -> Result<Option<(Arc<StoredInstance>, u32)>, WebError> {
     let instance = if resource.sop_instance.is_some() {
         resource.sound_instance(web).await?
     } else {
@@ -83,19 +100,20 @@ async fn target(web: &Web, resource: &Resource) -> Result<(Arc<StoredInstance>, 
         images.retain(|instance| frames::count(instance) > 0);
         let images = Resource::sound(web, images)?;
         let middle = images.len() / 2;
-        Arc::new(images.into_iter().nth(middle).ok_or_else(no_image)?)
+        let Some(image) = images.into_iter().nth(middle) else { return Ok(None) };
+        Arc::new(image)
     };
     let count = frames::count(&instance);
     let text = resource.segment("frames");
     let index = match text {
-        _ if count == 0 => return Err(no_image()),
+        _ if count == 0 => return Ok(None),
         "" => count / 2,
         _ => match frames::list(text, count)?.as_slice() {
             [index] => *index,
             _ => return Err(WebError::bad_request("one frame is rendered at a time")),
         },
     };
-    Ok((instance, index))
+    Ok(Some((instance, index)))
 }
 
 fn no_image() -> WebError {

@@ -164,7 +164,7 @@ mod tests {
             report
         };
         let url = |reports: &[Report]| {
-            let response: Value = serde_json::from_str(&write(reports, "http://h/dicom-web", None)).unwrap();
+            let response = write(reports, "http://h/dicom-web", None);
             assert_eq!(response["00081190"]["vr"], "UR");
             response["00081190"]["Value"][0].as_str().map(str::to_owned)
         };

@@ -184,6 +184,10 @@ async fn a_document_is_shown_as_what_it_is() {
     let shown = server.get(&format!("{PATH}/rendered"), "application/pdf").await;
     assert_eq!((shown.header("content-type"), shown.body.as_slice()), ("application/pdf", &b"%PDF\r"[..]));
     assert_eq!(server.get(&format!("{PATH}/rendered"), "image/png").await.status, 406);
+    for path in [PATH, "/dicom-web/studies/1.2.3"] {
+        let sheet = server.get(&format!("{path}/thumbnail"), "image/png").await;
+        assert_eq!((sheet.status.as_u16(), &sheet.body[1..4]), (200, &b"PNG"[..]), "{path}");
+    }
 }
 
 #[tokio::test]
