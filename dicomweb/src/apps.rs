@@ -69,11 +69,11 @@ async fn file(State(app): State<Arc<App>>, head: Parts) -> Response {
     let path = head.uri.path().strip_prefix(&app.path).unwrap_or(INDEX).to_owned();
     let mut response = app.answer(&head, &path).await;
     let mut caching = if is_named_by_content(&path) { FOR_EVER } else { ASK_AGAIN };
-    if response.status() == StatusCode::NOT_FOUND {
+    if !response.status().is_success() && response.status() != StatusCode::NOT_MODIFIED {
         caching = ASK_AGAIN;
-        if is_page(&head.headers) {
-            response = app.answer(&head, INDEX).await;
-        }
+    }
+    if response.status() == StatusCode::NOT_FOUND && is_page(&head.headers) {
+        response = app.answer(&head, INDEX).await;
     }
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     response.headers_mut().extend(app.headers.clone());

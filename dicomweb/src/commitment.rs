@@ -20,7 +20,7 @@ use axum::{
 };
 use pacs_core::{Attributes, Failure, Uid, attributes::key, tags};
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use storage::{
     AuditAction,
     commitment::{SopReference, Uncommitted},
@@ -58,11 +58,14 @@ pub async fn request(
     let answer = Model::wanted(&headers)?;
     let references = references(&headers, &body)?;
     web.audit(&caller, AuditAction::Query, None, format!("storage commitment {transaction}")).await;
+    let busy = |_| WebError::Refused(Failure::Unavailable, "too many commitments are asked for at a time".into());
+    let place = Arc::clone(&web.commitments_waiting).try_acquire_owned().map_err(busy)?;
     let (found, outcome) = watch::channel(None);
     let key = (transaction.clone(), caller.principal.name.clone());
     web.commitments.put(key, (references.len(), outcome.clone()));
     let (archive, of) = (web.clone(), transaction.clone());
     tokio::spawn(async move {
+        let _place = place;
         let Ok(_turn) = archive.judges.acquire().await else { return };
         let judged = archive.archive.commit(&references).await;
         let told = judged.map(|judged| report(&of, &references, &judged));
@@ -100,6 +103,10 @@ fn uid(text: &str) -> Result<Uid, WebError> {
 
 fn told(transaction: &Uid, answer: Model, outcome: &watch::Receiver<Outcome>) -> Result<Response, WebError> {
     match &*outcome.borrow() {
+        // Whoever looked into it is gone.
+        None if outcome.has_changed().is_err() => {
+            Err(WebError::Refused(Failure::Internal, format!("{transaction} was not looked into")))
+        }
         None => Ok((StatusCode::ACCEPTED, [(header::RETRY_AFTER, "5")]).into_response()),
         Some(Ok(report)) => Ok(answer.answer(StatusCode::OK, report.clone())),
         Some(Err(failure)) => {

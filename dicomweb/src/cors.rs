@@ -42,8 +42,9 @@ pub fn open(router: Router, origins: &[String]) -> Router {
     if origins.is_empty() {
         return router;
     }
-    let named = origins.iter().filter_map(|origin| HeaderValue::from_str(origin.trim_end_matches('/')).ok());
-    let allowed = match origins.iter().any(|origin| origin == "*") {
+    let origins: Vec<_> = origins.iter().map(|origin| origin.trim_end_matches('/')).collect();
+    let named = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let allowed = match origins.contains(&"*") {
         true => AllowOrigin::any(),
         false => AllowOrigin::list(named),
     };

@@ -192,6 +192,9 @@ pub fn count(instance: &StoredInstance) -> u32 {
     instance.frames.as_ref().map_or(0, FrameLayout::frames)
 }
 
+/// Of one request: how many there are is what an object says.
+const MOST_FRAMES: usize = 100_000;
+
 /// Frame numbers of the path, from 1, as indices from 0; ranges such as `3-7` are an extension. Each is given out once:
 /// repeated, a short path would ask for gigabytes.
 pub fn list(text: &str, count: u32) -> Result<Vec<u32>, WebError> {
@@ -212,6 +215,9 @@ pub fn list(text: &str, count: u32) -> Result<Vec<u32>, WebError> {
         let (first, last) = (index(first)?, index(last)?);
         if first > last {
             return Err(malformed());
+        }
+        if (last - first) as usize >= MOST_FRAMES - found.len() {
+            return Err(WebError::bad_request(format!("at most {MOST_FRAMES} frames are given at a time")));
         }
         for index in first..=last {
             if !seen.insert(index) {
@@ -355,6 +361,8 @@ mod tests {
             assert_eq!(list(text, 3).unwrap_err().failure().http(), 400, "{text}");
         }
         assert_eq!(list("4", 3).unwrap_err().failure().http(), 404);
+        assert_eq!(list("1-100000", u32::MAX).unwrap().len(), 100_000);
+        assert_eq!(list("1-4000000000", u32::MAX).unwrap_err().failure().http(), 400);
     }
 
     proptest! {

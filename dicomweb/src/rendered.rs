@@ -174,7 +174,8 @@ fn encode(image: &DynamicImage, parameters: &Parameters) -> Result<Bytes, PixelE
     let outcome = match parameters.format {
         Format::Jpeg => image.write_with_encoder(JpegEncoder::new_with_quality(&mut encoded, parameters.quality)),
         Format::Png => image.write_to(&mut encoded, ImageFormat::Png),
-        Format::Gif => image.write_to(&mut encoded, ImageFormat::Gif),
+        // Its encoder makes the table of colours of R, G, B only.
+        Format::Gif => image.to_rgb8().write_to(&mut encoded, ImageFormat::Gif),
         Format::WebP => image.write_to(&mut encoded, ImageFormat::WebP),
     };
     outcome.map_err(|error| PixelError::Codec(error.to_string()))?;

@@ -259,10 +259,15 @@ impl Form {
     }
 }
 
-/// Documents in parts; the client asks for them by one type (PS3.18 §8.6.1.1.2).
+/// Documents in parts; the client asks for them by one type (PS3.18 §8.6.1.1.2). No content where there is none: there
+/// is no multipart without a part.
 pub fn documents(documents: impl Iterator<Item = Vec<u8>>) -> Response {
     let writer = Writer::new(rand::random());
     let mut body = Vec::new();
+    let mut documents = documents.peekable();
+    if documents.peek().is_none() {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     for document in documents {
         body.extend_from_slice(&writer.head(DICOM_XML, None, Some(document.len() as u64)));
         body.extend_from_slice(&document);

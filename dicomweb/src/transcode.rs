@@ -8,8 +8,8 @@ use pacs_core::{
     pixel::{ImagePixel, PixelError, Target, Transcoder, Unfit},
     transcode::{Wanted, write_encoded},
     transfer_syntax::{
-        DEFLATED_IMAGE_FRAME, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, JPEG_BASELINE, JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS,
-        JPEG_LS_NEAR_LOSSLESS, RLE_LOSSLESS,
+        DEFLATED_IMAGE_FRAME, HTJ2K, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, JPEG_BASELINE, JPEG_LOSSLESS_SV1,
+        JPEG_LS_LOSSLESS, JPEG_LS_NEAR_LOSSLESS, JPEG_XL_LOSSLESS, RLE_LOSSLESS,
     },
 };
 use sha2::{Digest, Sha256};
@@ -28,16 +28,17 @@ const BYTES_A_SAMPLE: u64 = 40;
 const STEP: usize = 256 << 10;
 
 /// What a media type stands for where no transfer syntax is named (PS3.18 Tables 8.7.3-2, 8.7.3-4).
-const DEFAULTS: [(&str, &str); 4] = [
+const DEFAULTS: [(&str, &str); 5] = [
     ("image/jpeg", JPEG_LOSSLESS_SV1),
     ("image/dicom-rle", RLE_LOSSLESS),
     ("image/jls", JPEG_LS_LOSSLESS),
     ("image/jphc", HTJ2K_LOSSLESS_RPCL),
+    ("image/jxl", JPEG_XL_LOSSLESS),
 ];
 
 /// The compressions that frames can be had in, as transfer syntaxes with their media types.
 pub fn offered() -> impl Iterator<Item = TransferSyntax> {
-    let others = [HTJ2K_LOSSLESS, JPEG_BASELINE, JPEG_LS_NEAR_LOSSLESS, DEFLATED_IMAGE_FRAME];
+    let others = [HTJ2K_LOSSLESS, HTJ2K, JPEG_BASELINE, JPEG_LS_NEAR_LOSSLESS, DEFLATED_IMAGE_FRAME];
     let all = DEFAULTS.into_iter().map(|(_, uid)| uid).chain(others);
     all.filter_map(|uid| uid.parse().ok().map(TransferSyntax::new))
 }

@@ -42,6 +42,8 @@ pub struct Shared {
     pub commitments: Transactions,
     /// Those who look into commitments: they read all that is asked about.
     pub judges: Semaphore,
+    /// Requests that wait for them or are at work.
+    pub commitments_waiting: Arc<Semaphore>,
     pub workers: Workers,
     pub subscribers: Arc<Semaphore>,
     audited: Cache<(String, String, Option<Uid>), ()>,
@@ -82,6 +84,7 @@ impl Web {
             encoded: Cache::weighing(64 << 20, Duration::from_secs(600), Bytes::len),
             commitments: commitment::transactions(),
             judges: Semaphore::new(2),
+            commitments_waiting: Arc::new(Semaphore::new(16)),
             workers: Workers::new(decoders),
             subscribers: Arc::new(Semaphore::new(MAX_SUBSCRIBERS)),
             audited: Cache::new(4096, AUDIT_COALESCED),

@@ -255,7 +255,7 @@ fn person_name(node: &Node) -> Value {
 /// Numbers are numbers in JSON where they can be.
 fn one(vr: &str, text: &str) -> Value {
     let number = match vr {
-        "FL" | "FD" => text.trim().parse::<f64>().ok().map(Value::from),
+        "FL" | "FD" => text.trim().parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from),
         "SL" | "SS" | "SV" => text.trim().parse::<i64>().ok().map(Value::from),
         "UL" | "US" | "UV" => text.trim().parse::<u64>().ok().map(Value::from),
         _ => None,

@@ -44,7 +44,6 @@ pub fn answer(web: &Web, name: &Uid, entries: Vec<Entry>) -> Response {
     let buffer = Buffer::default();
     let archive = Archive {
         web: web.clone(),
-        name: name.clone(),
         zip: ZipWriter::new_stream(buffer.clone()),
         buffer,
         left: entries.into_iter().enumerate().collect(),
@@ -67,7 +66,6 @@ pub fn answer(web: &Web, name: &Uid, entries: Vec<Entry>) -> Response {
 
 struct Archive {
     web: Web,
-    name: Uid,
     zip: ZipWriter<StreamWriter<Buffer>>,
     buffer: Buffer,
     left: VecDeque<(usize, Entry)>,
@@ -105,17 +103,18 @@ impl Archive {
 
     fn finish(&mut self) -> Result<(), WebError> {
         self.start("DICOMDIR")?;
-        let directory = dicomdir::write(&self.members, &self.name);
+        let directory = dicomdir::write(&self.members, &Uid::from_uuid(rand::random()));
         let directory = directory.ok_or_else(|| failed("the DICOMDIR cannot be written"))?;
         self.zip.write_all(&directory).map_err(failed)?;
         let zip = mem::replace(&mut self.zip, ZipWriter::new_stream(Buffer::default()));
         zip.finish().map(drop).map_err(failed)
     }
 
-    /// Frames hardly get smaller by what ZIP has, and whoever waits waits for that.
+    /// Not stored as they are: readers such as Java's want to know the length of that before it comes.
     fn start(&mut self, name: &str) -> Result<(), WebError> {
-        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
-        self.zip.start_file(name, stored).map_err(failed)
+        let deflated = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        let fastest = deflated.compression_level(Some(1)).large_file(true);
+        self.zip.start_file(name, fastest).map_err(failed)
     }
 }
 

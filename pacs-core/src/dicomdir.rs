@@ -106,7 +106,12 @@ fn record_of(sop_class: &str) -> (&'static str, &'static [Tag]) {
             "RT STRUCTURE SET",
             &[tags::INSTANCE_NUMBER, tags::STRUCTURE_SET_LABEL, tags::STRUCTURE_SET_DATE, tags::STRUCTURE_SET_TIME],
         ),
-        "481.5" => ("RT PLAN", &[tags::INSTANCE_NUMBER, tags::RT_PLAN_LABEL, tags::RT_PLAN_DATE, tags::RT_PLAN_TIME]),
+        "481.4" | "481.6" | "481.7" | "481.9" => {
+            ("RT TREAT RECORD", &[tags::INSTANCE_NUMBER, tags::TREATMENT_DATE, tags::TREATMENT_TIME])
+        }
+        "481.5" | "481.8" => {
+            ("RT PLAN", &[tags::INSTANCE_NUMBER, tags::RT_PLAN_LABEL, tags::RT_PLAN_DATE, tags::RT_PLAN_TIME])
+        }
         "66.1" | "66.3" => ("REGISTRATION", CONTENT),
         "66" => ("RAW DATA", CONTENT),
         "4.2" => ("SPECTROSCOPY", CONTENT),
@@ -209,7 +214,8 @@ fn record(level: usize, member: &Member, keys: &Map<String, Value>) -> Option<Ve
             short(&mut content, element, vr, value.as_bytes());
         }
     }
-    let data_set = from_json(&Value::Object(keys.clone()), &mut |_, _| None).ok()?;
+    // What cannot be written is left out of the directory and not the other way round.
+    let data_set = from_json(&Value::Object(keys.clone()), &mut |_, _| None).unwrap_or_default();
     for stretch in write_data_set(&data_set, &TransferSyntax::explicit_little()).ok()? {
         match stretch {
             Stretch::New(bytes) => content.extend_from_slice(&bytes),
@@ -295,7 +301,7 @@ mod tests {
         let meta = part10::read_meta(&mut Cursor::new(&file)).expect("meta");
         let rest = file[meta.data_set_offset as usize..].to_vec();
         let whole = scan(&mut Cursor::new(rest), &TransferSyntax::explicit_little(), Limits::default()).expect("sound");
-        assert_eq!(whole.items(tags::DIRECTORY_RECORD_SEQUENCE).len(), 12);
+        assert_eq!(whole.items(tags::DIRECTORY_RECORD_SEQUENCE).len(), 11);
         let first = offset(&whole, tags::OFFSET_OF_THE_FIRST_DIRECTORY_RECORD_OF_THE_ROOT_DIRECTORY_ENTITY);
         let last = offset(&whole, tags::OFFSET_OF_THE_LAST_DIRECTORY_RECORD_OF_THE_ROOT_DIRECTORY_ENTITY);
         assert_eq!(

@@ -4,6 +4,7 @@ use crate::attributes::key;
 use crate::character_set::CharacterSet;
 use crate::data_set::{DataSet, Element, Value};
 use crate::item::{Content, ItemError, content, tag};
+use base64::{Engine as _, prelude::BASE64_STANDARD as STANDARD};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
 use serde_json::{Map, Value as Json};
@@ -50,6 +51,8 @@ impl Builder<'_, '_> {
             elements.extend(self.element(tag, json, depth)?);
         }
         elements.sort_by_key(|element| element.tag);
+        // In upper and in lower case a name is the same.
+        elements.dedup_by_key(|element| element.tag);
         Ok(DataSet { elements, character_set: CharacterSet::utf_8() })
     }
 
@@ -71,6 +74,7 @@ impl Builder<'_, '_> {
             Some(Json::Array(items)) if vr == VR::SQ => Value::Sequence(self.items(tag, items, depth)?),
             None if vr == VR::SQ => Value::Sequence(Vec::new()),
             Some(Json::Array(_)) | None => {
+                is_readable(json).then_some(()).ok_or_else(|| ItemError::Value(key(tag)))?;
                 let bytes = encoded(vr, content(vr, json)).ok_or_else(|| ItemError::Value(key(tag)))?;
                 Value::Bytes(bytes.into())
             }
@@ -90,6 +94,16 @@ impl Builder<'_, '_> {
         };
         items.iter().map(item).collect()
     }
+}
+
+/// Whether bytes that are in the text can be read from it, and binary numbers are all there.
+fn is_readable(json: &Json) -> bool {
+    let is_base64 = |text: &Json| text.as_str().is_some_and(|text| STANDARD.decode(text).is_ok());
+    let is_number = |value: &Json| !value.is_null() && value.as_str() != Some("");
+    let vr = json.get("vr").and_then(Json::as_str).unwrap_or_default();
+    let is_binary = ["AT", "FL", "FD", "SL", "SS", "SV", "UL", "US", "UV"].contains(&vr);
+    let values = json.get("Value").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+    json.get("InlineBinary").is_none_or(is_base64) && (!is_binary || values.len() < 2 || values.iter().all(is_number))
 }
 
 /// The bytes of a value, little endian; `None` where the VR cannot have it.
@@ -201,6 +215,9 @@ mod tests {
             (json!({"00100020": {"vr": "LO", "Value": "x"}}), ItemError::Value("00100020".into())),
             (json!({"00280010": {"vr": "US", "Value": [70000]}}), ItemError::Value("00280010".into())),
             (json!({"00400100": {"vr": "SQ", "Value": ["x"]}}), ItemError::Value("00400100".into())),
+            (json!({"00420011": {"vr": "OB", "InlineBinary": "%"}}), ItemError::Value("00420011".into())),
+            (json!({"00189087": {"vr": "FD", "Value": [1.5, null, 2.5]}}), ItemError::Value("00189087".into())),
+            (json!({"+0100020": {"vr": "LO"}}), ItemError::Name("+0100020".into())),
         ] {
             assert_eq!(from_json(&json, &mut |_, _| None), Err(expected));
         }

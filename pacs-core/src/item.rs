@@ -245,7 +245,8 @@ fn drop_bulk_data(map: &mut Map<String, Value>) {
 
 /// The tag that a member of DICOM JSON names.
 pub(crate) fn tag(name: &str) -> Option<Tag> {
-    let number = u32::from_str_radix(name, 16).ok().filter(|_| name.len() == 8)?;
+    let is_tag = name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u32::from_str_radix(name, 16).ok().filter(|_| is_tag)?;
     Some(Tag((number >> 16) as u16, number as u16))
 }
 

@@ -39,14 +39,19 @@ pub type SopReference = (String, Uid);
 impl Archive {
     /// Reads each instance to its end, where its checksum is. What cannot be reached now is an error and no answer.
     pub async fn commit(&self, references: &[SopReference]) -> Result<Vec<Result<(), Uncommitted>>, ArchiveError> {
-        let mut judged = Vec::with_capacity(references.len());
+        let mut judged: HashMap<&SopReference, Result<(), Uncommitted>> = HashMap::new();
         for page in references.chunks(PAGE) {
             let held = self.held_of(page).await?;
-            for (sop_class, sop_instance) in page {
-                judged.push(self.judge(sop_class, sop_instance, held.get(sop_instance.as_str())).await?);
+            for reference in page {
+                // An instance that is named twice is read once.
+                if !judged.contains_key(reference) {
+                    let (sop_class, sop_instance) = reference;
+                    let rows = held.get(sop_instance.as_str());
+                    judged.insert(reference, self.judge(sop_class, sop_instance, rows).await?);
+                }
             }
         }
-        Ok(judged)
+        Ok(references.iter().filter_map(|reference| judged.get(reference).copied()).collect())
     }
 
     /// The rows of instances by SOP Instance UID, which may lie in several series.

@@ -176,7 +176,9 @@ fn among(query: &Query, way: &Way, values: &mut Vec<Value>) -> Result<String, Ar
     let mut terms = Vec::from_iter(seen(query.level).map(str::to_owned));
     let (of_moments, done) = moments::terms(query, values);
     terms.extend(of_moments);
-    for (tag, condition) in query.conditions.iter().filter(|(tag, _)| !done.contains(tag)) {
+    // What is not told may not be found out by asking either.
+    let is_told = |tag: Tag| tag != tags::NUMBER_OF_PATIENT_RELATED_STUDIES || query.view.is_open();
+    for (tag, condition) in query.conditions.iter().filter(|(tag, _)| !done.contains(tag) && is_told(**tag)) {
         if let Some(attribute) = attribute(*tag).filter(|a| a.level <= query.level) {
             terms.push(term(attribute, condition, query.fuzzy, values));
         }

@@ -342,6 +342,11 @@ async fn store(
             let is_replaced = archive.replace(held.key, described, body, &by).await?;
             return if is_replaced { Ok(ready) } else { Err(ArchiveError::changed_meanwhile()) };
         }
+        if is_replacement && !archive.is_current(held.key).await? {
+            let text =
+                format!("these bytes are held as version {} already, and another version is current", held.version);
+            return Err(ArchiveError::Conflict(text));
+        }
         // A peer that sends all again should not cost us the bytes; the commit below decides in every other case.
         let audit = AuditRecord::of_store(record).with_outcome(identical);
         archive.committer.submit(|reply| Work::Audit(audit, reply)).await?;

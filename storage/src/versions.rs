@@ -83,6 +83,16 @@ pub(crate) async fn is_series_held(archive: &Inner, facts: &Facts) -> Result<boo
     Ok(statement.fetch_optional(&archive.database.pool).await?.is_some())
 }
 
+impl Inner {
+    /// Whether the version of this key is the one that is seen.
+    pub(crate) async fn is_current(&self, key: i64) -> Result<bool, sqlx::Error> {
+        let row = sqlx::query(IS_CURRENT).bind(key).fetch_optional(&self.database.pool).await?;
+        row.map_or(Ok(false), |row| Ok(row.try_get::<i64, _>("is_current")? == 1))
+    }
+}
+
+const IS_CURRENT: &str = "select is_current from instance where instance_key = $1";
+
 /// A version that is held already.
 #[derive(Debug)]
 pub(crate) struct Held {

@@ -76,7 +76,7 @@ pub async fn write(web: &Web, query: &Query, base: &str, rows: &[Row]) -> Result
     for row in rows {
         let mut found = object(row, query.level, wanted.as_ref(), base);
         if !beyond.is_empty() {
-            add_from_metadata(web, query.level, row, &beyond, &mut metadata, &mut found).await?;
+            add_from_metadata(web, query, row, &beyond, &mut metadata, &mut found).await?;
         }
         matches.push(found);
     }
@@ -178,19 +178,21 @@ fn retrieve_url(row: &Row, level: Level, base: &str) -> String {
 /// Takes attributes from the instance, or from the first one of the study or series.
 async fn add_from_metadata(
     web: &Web,
-    level: Level,
+    query: &Query,
     row: &Row,
     beyond: &[Tag],
     series_metadata: &mut HashMap<String, Value>,
     found: &mut Map<String, Value>,
 ) -> Result<(), WebError> {
+    let level = query.level;
     let uid = |tag| row.values.get(&tag).and_then(|text| text.parse::<Uid>().ok());
     let Some(study) = uid(tags::STUDY_INSTANCE_UID) else { return Ok(()) };
     let (series, sop_instance) = (uid(tags::SERIES_INSTANCE_UID), uid(tags::SOP_INSTANCE_UID));
     let wanted = if level == Level::Instance { sop_instance } else { first(web, &study, series.as_ref()).await? };
     let Some(wanted) = wanted else { return Ok(()) };
     if !series_metadata.contains_key(wanted.as_str()) {
-        let whole_series = series.as_ref().filter(|_| level == Level::Instance);
+        // In an order of the asker's, neighbours need not be of one series.
+        let whole_series = series.as_ref().filter(|_| level == Level::Instance && query.order.is_empty());
         let only = if whole_series.is_some() { None } else { Some(&wanted) };
         series_metadata.clear();
         for text in web.archive.metadata(&study, whole_series, only).await? {

@@ -17,7 +17,7 @@ use storage::StoredInstance;
 
 /// A longer one is shown by every second, third ... of its frames, in the same time.
 const MOST_FRAMES: u32 = 300;
-/// The largest side, where the client names no viewport.
+/// The largest side: all of the picture is in memory until it is whole.
 const SIDE: u32 = 512;
 /// Between frames whose image says nothing of time, in milliseconds.
 const USUAL: f64 = 100.0;
@@ -33,9 +33,10 @@ pub async fn draw(web: &Web, instance: &StoredInstance, parameters: &Parameters)
     let count = frames::count(instance);
     let step = count.div_ceil(MOST_FRAMES);
     let time = frame_time(&*decode::metadata(web, instance).await?) * f64::from(step);
-    let whole = Viewport { width: SIDE, height: SIDE, source: None };
     let mut parameters = parameters.clone();
-    parameters.viewport.get_or_insert(whole);
+    let asked = parameters.viewport.unwrap_or(Viewport { width: SIDE, height: SIDE, source: None });
+    let (width, height) = (asked.width.min(SIDE), asked.height.min(SIDE));
+    parameters.viewport = Some(Viewport { width, height, ..asked });
     let written = Buffer::default();
     let mut encoder = GifEncoder::new_with_speed(written.clone(), 10);
     encoder.set_repeat(Repeat::Infinite).map_err(unwritten)?;

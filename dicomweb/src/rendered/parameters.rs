@@ -32,7 +32,10 @@ impl Format {
     }
 
     fn of(accepted: &[Acceptable], formats: &[Self]) -> Result<Self, WebError> {
-        let suits = |a: &Acceptable| formats.iter().copied().find(|f| !a.multipart && a.media.covers(f.media_type()));
+        // Browsers name WebP first and take anything: without loss, as it is here, it is several times a JPEG.
+        let takes_jpeg = accepted.iter().any(|a| !a.multipart && a.media.covers(Self::Jpeg.media_type()));
+        let offered = formats.iter().copied().filter(|format| !takes_jpeg || *format != Self::WebP);
+        let suits = |a: &Acceptable| offered.clone().find(|f| !a.multipart && a.media.covers(f.media_type()));
         let available = || formats.iter().map(|f| f.media_type()).collect::<Vec<_>>().join(", ");
         accepted.iter().find_map(suits).ok_or_else(|| WebError::not_acceptable(&available()))
     }

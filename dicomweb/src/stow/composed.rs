@@ -11,10 +11,11 @@ use pacs_core::{
     data_set::{self, Stretch},
     from_json::from_json,
     part10, tags,
-    transfer_syntax::{Codec, REGISTERED},
+    transfer_syntax::{Codec, Encoding, REGISTERED},
 };
 use serde_json::{Map, Value, json};
 use std::{
+    collections::HashMap,
     io::{Cursor, SeekFrom},
     ops::Range,
 };
@@ -31,8 +32,8 @@ const MAX_BULK: usize = 50_000;
 const STEP: u64 = 1 << 20;
 /// A picture that is stored as native pixel data may have this many bytes, as it comes and decoded.
 const MAX_PICTURE: u64 = 256 << 20;
-/// In so many bytes the header of a JPEG is.
-const JPEG_HEAD: u64 = 64 << 10;
+/// In so many bytes the header of a JPEG is, behind what a camera says of itself.
+const JPEG_HEAD: u64 = 4 << 20;
 
 /// The parts of a request, on the way to instances.
 pub struct Composition<'a> {
@@ -41,8 +42,12 @@ pub struct Composition<'a> {
     metadata: usize,
     part: Option<Part>,
     bulk: Vec<Bulk>,
+    /// Where each location's parts are among them.
+    places: HashMap<String, Vec<usize>>,
     scratch: Option<File>,
     len: u64,
+    /// Bytes that may yet be written: a part may be named by any number of instances.
+    left: u64,
 }
 
 enum Part {
@@ -50,16 +55,25 @@ enum Part {
     Bulk,
 }
 
-/// A part that is bulk data, by where it is said to be.
+/// A part that is bulk data.
 struct Bulk {
-    location: String,
     media: Option<MediaType>,
     range: Range<u64>,
 }
 
 impl<'a> Composition<'a> {
     pub fn new(web: &'a Web) -> Self {
-        Self { web, items: Vec::new(), metadata: 0, part: None, bulk: Vec::new(), scratch: None, len: 0 }
+        Self {
+            web,
+            items: Vec::new(),
+            metadata: 0,
+            part: None,
+            bulk: Vec::new(),
+            places: HashMap::new(),
+            scratch: None,
+            len: 0,
+            left: web.config.max_upload_bytes,
+        }
     }
 
     pub async fn begin(&mut self, headers: &Headers) -> Result<(), WebError> {
@@ -75,7 +89,8 @@ impl<'a> Composition<'a> {
         if self.scratch.is_none() {
             self.scratch = Some(File::from_std(self.web.archive.scratch().await?));
         }
-        self.bulk.push(Bulk { location, media, range: self.len..self.len });
+        self.places.entry(location).or_default().push(self.bulk.len());
+        self.bulk.push(Bulk { media, range: self.len..self.len });
         self.part = Some(Part::Bulk);
         Ok(())
     }
@@ -123,10 +138,14 @@ impl<'a> Composition<'a> {
             scratch.flush().await.map_err(unwritten)?;
         }
         for item in std::mem::take(&mut self.items) {
+            let item: Map<_, _> =
+                item.into_iter().map(|(name, element)| (name.to_ascii_uppercase(), element)).collect();
+            let names = uid(&item, tags::SOP_CLASS_UID).zip(uid(&item, tags::SOP_INSTANCE_UID));
             if uploads.is_full() {
+                // Reported, so that the sender does not take the rest for stored.
+                uploads.refuse(Failure::TooLarge, names);
                 return Err(WebError::Refused(Failure::TooLarge, "too many instances in one request".into()));
             }
-            let names = uid(&item, tags::SOP_CLASS_UID).zip(uid(&item, tags::SOP_INSTANCE_UID));
             match self.file(item).await {
                 Ok(pieces) => {
                     uploads.begin(None).await;
@@ -143,6 +162,9 @@ impl<'a> Composition<'a> {
     }
 
     async fn send(&mut self, pieces: Vec<Piece>, uploads: &mut Uploads<'_>) -> Result<(), WebError> {
+        let len = pieces.iter().map(Piece::len).sum();
+        let over = || WebError::Refused(Failure::TooLarge, "the instances are larger than the server takes".into());
+        self.left = self.left.checked_sub(len).ok_or_else(over)?;
         for piece in pieces {
             match piece {
                 Piece::Bytes(bytes) => uploads.write(&bytes).await,
@@ -220,6 +242,7 @@ impl<'a> Composition<'a> {
         let essence = media.as_ref().map_or("application/octet-stream", |media| media.essence.as_str());
         let frames = bulk.iter().map(|(_, range)| range.clone()).collect::<Vec<_>>();
         let syntax = match (essence, named) {
+            ("image/png", _) if frames.len() > 1 => return Err(cannot(SEVERAL.into())),
             ("image/png", _) => return self.picture(item, first).await.map(Some),
             ("image/jpeg", named) => {
                 let head = self.read(first.start..first.end.min(first.start + JPEG_HEAD)).await;
@@ -240,7 +263,10 @@ impl<'a> Composition<'a> {
             })?,
         };
         if syntax.codec() == Codec::Native {
-            return Ok(Some(Pixels::Native(first)));
+            if !matches!(syntax.encoding(), Encoding::ExplicitLittle | Encoding::ImplicitLittle) {
+                return Err((Failure::TransferSyntax, format!("bulk data in {syntax} is not taken")));
+            }
+            return if frames.len() == 1 { Ok(Some(Pixels::Native(first))) } else { Err(cannot(SEVERAL.into())) };
         }
         if frames.len() > 1 {
             put(item, tags::NUMBER_OF_FRAMES, "IS", json!(frames.len().to_string()));
@@ -263,6 +289,8 @@ impl<'a> Composition<'a> {
             _ => (DynamicImage::ImageRgb8(picture.into_rgb8()), 8),
         };
         let samples = u64::from(picture.color().channel_count());
+        // What the item says of pixels may be of what they were before.
+        PIXELS.iter().for_each(|tag| _ = item.remove(&key(*tag)));
         describe(item, picture.width(), picture.height(), samples, bits, if samples == 1 { GREY } else { "RGB" });
         Ok(Pixels::Decoded(picture.into_bytes()))
     }
@@ -280,11 +308,24 @@ impl<'a> Composition<'a> {
 
     /// The parts that an address leads to, the frames of one image in order.
     fn located(&self, uri: &str) -> impl Iterator<Item = &Bulk> {
-        let uri = path(uri);
-        self.bulk.iter().filter(move |bulk| bulk.location == uri)
+        let places = self.places.get(&path(uri)).map_or(&[][..], Vec::as_slice);
+        places.iter().filter_map(|place| self.bulk.get(*place))
     }
 }
 
+const SEVERAL: &str = "several parts have one Content-Location: frames without compression are one value";
+/// What describes pixel data.
+const PIXELS: [Tag; 9] = [
+    tags::SAMPLES_PER_PIXEL,
+    tags::PHOTOMETRIC_INTERPRETATION,
+    tags::ROWS,
+    tags::COLUMNS,
+    tags::BITS_ALLOCATED,
+    tags::BITS_STORED,
+    tags::HIGH_BIT,
+    tags::PIXEL_REPRESENTATION,
+    tags::PLANAR_CONFIGURATION,
+];
 pub const GREY: &str = "MONOCHROME2";
 
 /// Puts in what describes an image (PS3.3 C.7.6.3), unless the item does itself.
@@ -357,6 +398,15 @@ enum Piece {
     Bytes(Vec<u8>),
     /// A stretch of the bulk data.
     Scratch(Range<u64>),
+}
+
+impl Piece {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Scratch(range) => range.end - range.start,
+        }
+    }
 }
 
 /// The value of Pixel Data.

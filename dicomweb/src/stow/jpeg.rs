@@ -53,6 +53,9 @@ impl Jpeg {
 
     /// `None` for a process that DICOM does not have.
     pub fn transfer_syntax(&self) -> Option<TransferSyntax> {
+        if self.components != 1 && self.components != 3 {
+            return None;
+        }
         let uid = match (self.process, self.predictor) {
             (0xC0, _) => "1.2.840.10008.1.2.4.50",
             (0xC1, _) => "1.2.840.10008.1.2.4.51",

@@ -154,14 +154,16 @@ async fn a_put_is_the_current_version_from_then_on() {
     let first = ct(INSTANCE, Encoding::Explicit);
     let mut second = first.clone();
     *second.last_mut().unwrap() = 9;
-    assert_eq!(put(first, PATH).await.status, 200);
+    assert_eq!(put(first.clone(), PATH).await.status, 200);
     let answer = put(second.clone(), PATH).await;
     assert_eq!(answer.status, 200, "{}", answer.json());
     let current = server.get(PATH, "application/dicom").await;
     assert_eq!(current.body, second);
+    // What is held already and not seen does not become so unasked.
+    assert_eq!(put(first, PATH).await.status, 409);
     let other = ct("1.2.3.4.6", Encoding::Explicit);
     assert_eq!(put(other, PATH).await.status, 409);
     let elsewhere = PATH.replace("series/1.2.3.4/", "series/1.2.3.9/");
-    assert_eq!(put(second, &elsewhere).await.status, 409);
+    assert_eq!(put(second.clone(), &elsewhere).await.status, 409);
     assert_eq!(put(b"nonsense".to_vec(), PATH).await.status, 409);
 }

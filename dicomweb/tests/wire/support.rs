@@ -134,7 +134,7 @@ impl Told {
         while !text.split_once(wanted).is_some_and(|(_, rest)| rest.contains("\n\n")) {
             let frame = tokio::time::timeout(Duration::from_secs(10), self.0.frame()).await;
             let frame = frame.unwrap_or_else(|_| panic!("nothing is told after {text}")).unwrap().unwrap();
-            text += &String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap();
+            text += std::str::from_utf8(&frame.into_data().unwrap()).unwrap();
         }
         text
     }

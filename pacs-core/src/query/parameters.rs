@@ -47,16 +47,27 @@ fn flag(parameters: &[(String, String)], wanted: &str) -> Result<bool, QueryErro
     found.map_or(Ok(false), |(name, value)| truth(name, value))
 }
 
+/// Each is a term of a condition for every one before it.
+const MOST_FIELDS: usize = 8;
+
 /// Attributes separated by commas, each by keyword or tag, those that descend after a minus; an extension.
 fn order(level: Level, value: &str) -> Result<Vec<OrderBy>, QueryError> {
-    let what = "orders by attributes of the index at this level or above, such as -StudyDate,PatientName";
+    let what = "orders by at most 8 attributes of the index at this level or above, such as -StudyDate,PatientName";
     let refused = || QueryError::Key { keyword: "orderby".to_owned(), what };
     let by = |field: &str| {
         let (is_descending, name) = field.strip_prefix('-').map_or((false, field), |name| (true, name));
         let known = attribute(attribute_id(name)?).filter(|known| known.level <= level)?;
         Some(OrderBy { tag: known.tag, is_descending })
     };
-    value.split(',').map(|field| by(field.trim()).ok_or_else(refused)).collect()
+    let mut order: Vec<OrderBy> = Vec::new();
+    for field in value.split(',').take(MOST_FIELDS + 1) {
+        let by = by(field.trim()).filter(|_| order.len() < MOST_FIELDS).ok_or_else(refused)?;
+        // A second time it decides nothing.
+        if order.iter().all(|before| before.tag != by.tag) {
+            order.push(by);
+        }
+    }
+    Ok(order)
 }
 
 pub(super) fn whole_number(keyword: &str, value: &str) -> Result<u32, QueryError> {
