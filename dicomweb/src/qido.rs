@@ -20,8 +20,11 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use pacs_core::query::{Level, Query, QueryError};
-use serde_json::{Value, json};
+use pacs_core::{
+    Failure,
+    query::{Level, Query, QueryError},
+};
+use serde_json::json;
 use storage::AuditAction;
 
 pub async fn studies(asked: Asked) -> Result<Response, WebError> {
@@ -55,7 +58,8 @@ async fn search(asked: Asked, level: Level) -> Result<Response, WebError> {
     let found = asked.web.archive.find_page(&query, limit).await?;
     let matches = results::write(&asked.web, &query, &base, &found.rows).await?;
     let next = found.next.as_deref().map(|cursor| next(&base, &asked, cursor));
-    let text = Value::Array(matches.iter().cloned().map(Value::Object).collect()).to_string();
+    let text =
+        serde_json::to_string(&matches).map_err(|error| WebError::Refused(Failure::Internal, error.to_string()))?;
     let tag = entity_tag((&base, &text, &next, form == Form::Xml));
     if is_held(&asked.headers, &tag) {
         return Ok(not_modified(&tag));
