@@ -1,11 +1,38 @@
 //! Marker segments, which JPEG and JPEG-LS share (ITU-T T.81 §B.1.1, T.87 Annex C).
 
+#[cfg(feature = "encode")]
+use crate::pixel::ImagePixel;
 use crate::pixel::PixelError;
 
 pub(super) const SOI: u8 = 0xD8;
 pub(super) const EOI: u8 = 0xD9;
 pub(super) const SOS: u8 = 0xDA;
 pub(super) const DRI: u8 = 0xDD;
+
+/// A frame header and the begin of a scan header, of all components at full size by the same table.
+#[cfg(feature = "encode")]
+pub(super) fn headers(image: &ImagePixel, precision: u8) -> (Vec<u8>, Vec<u8>) {
+    let (rows, columns) = (image.rows.to_be_bytes(), image.columns.to_be_bytes());
+    let components = image.samples_per_pixel;
+    let mut frame = vec![precision, rows[0], rows[1], columns[0], columns[1], components];
+    let mut scan = vec![components];
+    for id in 1..=components {
+        frame.extend([id, 0x11, 0]);
+        scan.extend([id, 0]);
+    }
+    (frame, scan)
+}
+
+/// The begin of a codestream, with these segments; none has more than 253 bytes.
+#[cfg(feature = "encode")]
+pub(super) fn begin(segments: impl IntoIterator<Item = (u8, Vec<u8>)>) -> Vec<u8> {
+    let mut codestream = vec![0xFF, SOI];
+    for (code, payload) in segments {
+        codestream.extend([0xFF, code, 0, payload.len() as u8 + 2]);
+        codestream.extend(payload);
+    }
+    codestream
+}
 
 /// Walks the marker segments of a codestream.
 pub(super) struct Segments<'a> {

@@ -2,6 +2,8 @@
 //!
 //! Rows and columns come to lie as those of the reversible transform do.
 
+use super::wavelet::with_neighbours;
+
 /// Lifting factors: of odd, even, odd, even samples (Table F.4).
 const LIFTING: [f32; 4] = [-1.586_134_3, -0.052_980_12, 0.882_911_1, 0.443_506_85];
 /// High frequencies are multiplied by it, low ones divided.
@@ -35,14 +37,8 @@ const fn scale(at: usize) -> f32 {
 
 /// Adds the neighbours of a row to it, mirrored at the ends.
 fn lift_row(rows: &mut [&mut [f32]], at: usize, factor: f32) {
-    let (before, rest) = rows.split_at_mut(at);
-    let Some((row, after)) = rest.split_first_mut() else { return };
-    let neighbours = match (before.last(), after.first()) {
-        (Some(before), Some(after)) => [&**before, &**after],
-        (Some(only), None) | (None, Some(only)) => [&**only, &**only],
-        (None, None) => return,
-    };
-    for ((sample, above), below) in row.iter_mut().zip(neighbours[0]).zip(neighbours[1]) {
+    let Some((row, [above, below])) = with_neighbours(rows, at) else { return };
+    for ((sample, above), below) in row.iter_mut().zip(above).zip(below) {
         *sample += factor * (above + below);
     }
 }

@@ -30,16 +30,22 @@ pub(super) fn forward(rows: &mut [&mut [i32]], scratch: &mut Vec<i32>) {
     }
 }
 
-/// What a row of low frequency keeps: the part of it that its neighbours have not.
-fn low_row(rows: &mut [&mut [i32]], at: usize) {
+/// A row with those above and below it, mirrored at the ends; `None` where it has none.
+pub(super) fn with_neighbours<'a, T>(rows: &'a mut [&mut [T]], at: usize) -> Option<(&'a mut [T], [&'a [T]; 2])> {
     let (before, rest) = rows.split_at_mut(at);
-    let Some((row, after)) = rest.split_first_mut() else { return };
+    let (row, after) = rest.split_first_mut()?;
     let neighbours = match (before.last(), after.first()) {
         (Some(before), Some(after)) => [&**before, &**after],
         (Some(only), None) | (None, Some(only)) => [&**only, &**only],
-        (None, None) => return,
+        (None, None) => return None,
     };
-    for ((low, above), below) in row.iter_mut().zip(neighbours[0]).zip(neighbours[1]) {
+    Some((row, neighbours))
+}
+
+/// What a row of low frequency keeps: the part of it that its neighbours have not.
+fn low_row(rows: &mut [&mut [i32]], at: usize) {
+    let Some((row, [above, below])) = with_neighbours(rows, at) else { return };
+    for ((low, above), below) in row.iter_mut().zip(above).zip(below) {
         *low += (above + below + 2) >> 2;
     }
 }

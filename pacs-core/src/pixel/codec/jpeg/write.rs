@@ -1,7 +1,7 @@
 //! JPEG Lossless, Selection Value 1, written (T.81 Annex H): every sample is predicted by the one to its left.
 
 use super::DHT;
-use crate::pixel::codec::segments::{EOI, SOI, SOS};
+use crate::pixel::codec::segments::{self, EOI, SOS};
 use crate::pixel::{ImagePixel, PixelError};
 
 const SOF3: u8 = 0xC3;
@@ -107,23 +107,11 @@ impl Table {
 }
 
 fn header(image: &ImagePixel, precision: u8, table: &Table) -> Vec<u8> {
-    let (rows, columns) = (image.rows.to_be_bytes(), image.columns.to_be_bytes());
-    let components = image.samples_per_pixel;
-    let mut frame = vec![precision, rows[0], rows[1], columns[0], columns[1], components];
-    let mut scan = vec![components];
-    for id in 1..=components {
-        frame.extend([id, 0x11, 0]);
-        scan.extend([id, 0]);
-    }
+    let (frame, mut scan) = segments::headers(image, precision);
     // Selection Value 1, no point transform.
     scan.extend([1, 0, 0]);
     let huffman = [&[0][..], &table.segment].concat();
-    let mut header = vec![0xFF, SOI];
-    for (code, payload) in [(SOF3, frame), (DHT, huffman), (SOS, scan)] {
-        header.extend([0xFF, code, 0, payload.len() as u8 + 2]);
-        header.extend(payload);
-    }
-    header
+    segments::begin([(SOF3, frame), (DHT, huffman), (SOS, scan)])
 }
 
 /// Bits to bytes; a zero is stuffed after 0xFF (T.81 §F.1.2.3).

@@ -6,6 +6,8 @@ mod scan;
 #[cfg(feature = "encode")]
 mod write;
 
+#[cfg(feature = "encode")]
+use super::segments;
 use super::segments::{DRI, EOI, Fields, SOS, Segments};
 use super::{Decoded, Shape};
 use crate::pixel::{ImagePixel, PixelError};
@@ -74,20 +76,10 @@ pub(in crate::pixel) fn encode(
     if samples.iter().any(|sample| !(0..=parameters.largest).contains(sample)) {
         return Err(PixelError::codec("a sample has more bits than Bits Stored"));
     }
-    let (rows, columns) = (image.rows.to_be_bytes(), image.columns.to_be_bytes());
     let components = image.samples_per_pixel;
-    let mut frame = vec![precision, rows[0], rows[1], columns[0], columns[1], components];
-    let mut scan = vec![components];
-    for id in 1..=components {
-        frame.extend([id, 0x11, 0]);
-        scan.extend([id, 0]);
-    }
+    let (frame, mut scan) = segments::headers(image, precision);
     scan.extend([near, u8::from(components > 1), 0]);
-    let mut encoded = vec![0xFF, super::segments::SOI];
-    for (code, payload) in [(SOF55, frame), (SOS, scan)] {
-        encoded.extend([0xFF, code, 0, payload.len() as u8 + 2]);
-        encoded.extend(payload);
-    }
+    let mut encoded = segments::begin([(SOF55, frame), (SOS, scan)]);
     encoded.extend(write::encode(samples, parameters, usize::from(image.columns), usize::from(components)));
     encoded.extend([0xFF, EOI]);
     Ok(encoded)
